@@ -1,0 +1,70 @@
+"""What every test runs under: both event loops, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import uvloop
+
+pytest_plugins = ("asyncfetch.testing.fixtures",)
+
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": uvloop.new_event_loop,
+}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Run every async test on asyncio and on uvloop."""
+    return LOOPS
+
+
+def _open_descriptors() -> set[tuple[str, str]]:
+    """The files and sockets that this process holds, as (descriptor, what it is)."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            found.add((entry.name, str(entry.readlink())))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a socket, a file, a thread or a child process behind.
+
+    Tasks are seen too: the loop of an async test closes with the test, and a task that is destroyed while it is
+    pending is a warning, and warnings are errors.
+    """
+    if not Path("/proc/self/fd").exists():
+        yield
+        return
+    threads_before = set(threading.enumerate())
+    before = _open_descriptors()
+    yield
+    gc.collect()
+    left = {
+        (number, target)
+        for number, target in _open_descriptors() - before
+        if target.startswith("socket:") or (target.startswith("/") and not target.startswith("/dev/"))
+    }
+    threads = {
+        thread for thread in set(threading.enumerate()) - threads_before if not thread.name.startswith("asyncio_")
+    }
+    assert not threads, f"threads left running: {threads}"
+    assert not left, f"left open: {left}"
+
+
+@pytest.fixture
+def as_root() -> bool:
+    """Whether the tests run as root, whom no file mode keeps out."""
+    return os.geteuid() == 0
