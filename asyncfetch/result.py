@@ -1,0 +1,375 @@
+"""What goes in and what comes out: Request, Response, Result, and the flat Record that becomes one JSON line.
+
+Header mappings, text and JSON are made when they are asked for: most fetches of a list never look at them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from email.message import Message
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+
+from asyncfetch.errors import FetchError, StatusError
+from asyncfetch.settings import Timeouts
+from asyncfetch.url import redacted
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+__all__ = ["ErrorRecord", "Record", "Request", "Response", "Result", "Timings"]
+
+Method = Literal["GET", "HEAD"]
+HeaderTypes = Mapping[str, str] | Sequence[tuple[str, str]]
+
+
+class Request(msgspec.Struct):
+    """One entry of a list: a URL, and what is different for it.
+
+    Attributes:
+        url: as given; it is parsed when its turn comes near.
+        index: position in the input, from 1; 0 lets the client number it.
+        method: `GET` or `HEAD`.
+        headers: fields that replace or add to the client's.
+        timeouts: instead of the client's.
+        follow_redirects: instead of the client's setting; None leaves it.
+        max_body: bytes of decoded body allowed, instead of `Limits.max_body`; None leaves it.
+        context: anything; it comes back in the result.
+        invalid: why this entry cannot be fetched, said by whoever read it; it then becomes `url.invalid`.
+    """
+
+    url: str
+    index: int = 0
+    method: Method = "GET"
+    headers: HeaderTypes | None = None
+    timeouts: Timeouts | None = None
+    follow_redirects: bool | None = None
+    max_body: int | None = None
+    context: Any = None
+    invalid: str = ""
+
+
+class Timings(msgspec.Struct, omit_defaults=True):
+    """Seconds of each phase; None where there was none (a reused connection has no `connect`).
+
+    `queue` is the time until the first turn, `total` the time of the last attempt with its redirects, the waiting
+    for further turns not included.
+    """
+
+    queue: float | None = None
+    dns: float | None = None
+    connect: float | None = None
+    tls: float | None = None
+    ttfb: float | None = None
+    total: float | None = None
+
+    def rounded(self) -> Timings:
+        """The same to the microsecond."""
+        return Timings(*[None if s is None else round(s, 6) for s in msgspec.structs.astuple(self)])
+
+
+class BodyStream(Protocol):
+    """Where the content of a response comes from while its connection is open."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the decoded content, piece by piece."""
+        ...
+
+
+class Response:
+    """A response, in the words of httpx where the thing is the same.
+
+    Attributes:
+        url: the URL that answered, after redirects; without credentials.
+        status_code: 100 to 999.
+        reason_phrase: as the server sent it; may be empty.
+        http_version: `HTTP/1.1` or `HTTP/1.0`.
+        raw_headers: (name, value) pairs in the order received, names as received, values without outer blanks.
+        history: the redirect responses that led here, first to last, without bodies.
+        ip: the address that was connected.
+        reused: whether an earlier request had used the connection.
+        timings: seconds of each phase.
+        num_bytes: decoded bytes of the body received so far.
+        wire_bytes: body bytes received as sent, framing not counted.
+    """
+
+    __slots__ = (
+        "_content",
+        "_headers",
+        "history",
+        "http_version",
+        "ip",
+        "num_bytes",
+        "raw_headers",
+        "reason_phrase",
+        "reused",
+        "status_code",
+        "stream",
+        "timings",
+        "url",
+        "wire_bytes",
+    )
+
+    def __init__(
+        self, url: str, status_code: int, reason_phrase: str, raw_headers: list[tuple[bytes, bytes]]
+    ) -> None:
+        self.url = url
+        self.status_code = status_code
+        self.reason_phrase = reason_phrase
+        self.raw_headers = raw_headers
+        self.http_version = "HTTP/1.1"
+        self.history: list[Response] = []
+        self.ip = ""
+        self.reused = False
+        self.timings = Timings()
+        self.num_bytes = 0
+        self.wire_bytes = 0
+        self.stream: BodyStream | None = None
+        self._content: bytes | None = None
+        self._headers: CIMultiDictProxy[str] | None = None
+
+    def field(self, name: bytes) -> bytes | None:
+        """Return the first value of a field, or None. `name` in lower case."""
+        for found, value in self.raw_headers:
+            if found.lower() == name:
+                return value
+        return None
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """All fields, read-only, names in any case; values are decoded as Latin-1."""
+        if self._headers is None:
+            from multidict import CIMultiDict, CIMultiDictProxy
+
+            self._headers = CIMultiDictProxy(
+                CIMultiDict((n.decode("latin-1"), v.decode("latin-1")) for n, v in self.raw_headers)
+            )
+        return self._headers
+
+    @property
+    def content(self) -> bytes:
+        """The whole decoded body.
+
+        Raises:
+            RuntimeError: the body was streamed, or has not been read yet.
+        """
+        if self._content is None:
+            raise RuntimeError("the body is not in memory: it is streamed; use aiter_bytes() or aread()")
+        return self._content
+
+    @content.setter
+    def content(self, value: bytes) -> None:
+        self._content = value
+
+    @property
+    def has_content(self) -> bool:
+        """Whether the body is in memory."""
+        return self._content is not None
+
+    @property
+    def encoding(self) -> str:
+        """The charset that the Content-Type names, or utf-8."""
+        message = Message()
+        message["content-type"] = (self.field(b"content-type") or b"").decode("latin-1")
+        charset = message.get_content_charset()
+        try:
+            "".encode(charset or "utf-8")
+        except (LookupError, ValueError):
+            return "utf-8"
+        return charset or "utf-8"
+
+    @property
+    def text(self) -> str:
+        """The body decoded by `encoding`; what cannot be decoded becomes U+FFFD."""
+        return self.content.decode(self.encoding, "replace")
+
+    def json(self) -> Any:
+        """Parse the body as JSON.
+
+        Raises:
+            ValueError: it is not JSON.
+        """
+        import json
+
+        return json.loads(self.content)
+
+    @property
+    def elapsed(self) -> timedelta:
+        """The time of the last attempt, redirects included."""
+        return timedelta(seconds=self.timings.total or 0.0)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 200 to 299."""
+        return 200 <= self.status_code < 300
+
+    @property
+    def is_redirect(self) -> bool:
+        """Whether the status is one of the redirects and names a Location."""
+        return self.status_code in (301, 302, 303, 307, 308) and self.field(b"location") is not None
+
+    @property
+    def is_error(self) -> bool:
+        """Whether the status is 400 or above."""
+        return self.status_code >= 400
+
+    def raise_for_status(self) -> Response:
+        """Return the response itself if its status is below 400.
+
+        Raises:
+            StatusError: the status is 400 or above.
+        """
+        if self.is_error:
+            raise StatusError(self.status_code, self.reason_phrase, url=self.url)
+        return self
+
+    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+        """Give the decoded body piece by piece, as it comes; from memory if it is there.
+
+        Raises:
+            FetchError: the body did not come whole.
+        """
+        if self._content is not None:
+            yield self._content
+        elif self.stream is not None:
+            async for chunk in self.stream:
+                yield chunk
+
+    async def aread(self) -> bytes:
+        """Read the rest of the body into memory and return it.
+
+        Raises:
+            FetchError: the body did not come whole.
+        """
+        if self._content is None:
+            self._content = b"".join([chunk async for chunk in self.aiter_bytes()])
+        return self._content
+
+    def __repr__(self) -> str:
+        return f"<Response [{self.status_code} {self.reason_phrase}]>".replace(" ]", "]")
+
+
+class Result(msgspec.Struct):
+    """What became of one entry. Exactly one of these comes out of `fetch_many` for each entry that went in.
+
+    A status of 400 and above has both: the response, and a `StatusError` that gives it a code.
+
+    Attributes:
+        index: the entry's position in the input, from 1.
+        request: what was asked for.
+        response: the final response, if one came whole.
+        error: why the result is not ok.
+        attempts: tries made; a resend on a connection that had died while idle is none.
+        timings: seconds of each phase, of a failure too as far as it came.
+        ip: the address that was connected last, or an empty string.
+        redirects: the URLs that redirected, first to last.
+        ended: seconds since the epoch when it ended.
+        sink: what the `sink` of `fetch_many` made for the body, if it was asked.
+    """
+
+    index: int
+    request: Request
+    response: Response | None = None
+    error: FetchError | None = None
+    attempts: int = 0
+    timings: Timings = msgspec.field(default_factory=Timings)
+    ip: str = ""
+    redirects: list[str] = []
+    ended: float = 0.0
+    sink: Any = None
+
+    @property
+    def ok(self) -> bool:
+        """A complete response with a status below 400."""
+        return self.error is None
+
+    @property
+    def url(self) -> str:
+        """The URL as given."""
+        return self.request.url
+
+    @property
+    def status(self) -> int | None:
+        """The status of the final response, or None."""
+        return None if self.response is None else self.response.status_code
+
+
+class ErrorRecord(msgspec.Struct):
+    """The `error` of a record."""
+
+    code: str
+    message: str
+
+
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One JSON line: what is known of one entry, keys in this order, unknown ones absent.
+
+    The README's chapter "The record" describes each key. Times are seconds, sizes are bytes.
+    """
+
+    v: int
+    n: int
+    url: str
+    final_url: str | None = None
+    ok: bool
+    status: int | None = None
+    error: ErrorRecord | None = None
+    bytes: int | None = None
+    wire_bytes: int | None = None
+    content_type: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    path: str | None = None
+    sha256: str | None = None
+    ip: str | None = None
+    http: str | None = None
+    reused: bool | None = None
+    attempts: int
+    redirects: list[str] | None = None
+    t: Timings
+    ts: datetime
+
+    @classmethod
+    def of(cls, result: Result) -> Record:
+        """Flatten a result; `path` and `sha256` are for whoever saved the body to fill in."""
+        error, response = result.error, result.response
+        record = cls(
+            v=1,
+            n=result.index,
+            url=redacted(result.request.url),
+            ok=error is None,
+            error=None if error is None else ErrorRecord(error.code, error.detail),
+            ip=result.ip or None,
+            attempts=result.attempts,
+            redirects=result.redirects or None,
+            t=result.timings.rounded(),
+            ts=datetime.fromtimestamp(result.ended, timezone.utc),
+        )
+        if response is not None:
+            record._describe(response)
+        return record
+
+    def _describe(self, response: Response) -> None:
+        self.status = response.status_code
+        self.bytes = response.num_bytes
+        self.wire_bytes = response.wire_bytes
+        self.http = response.http_version
+        self.reused = response.reused
+        if response.url != self.url:
+            self.final_url = response.url
+        for name, value in response.raw_headers:
+            attribute = _RECORDED_FIELDS.get(name) or _RECORDED_FIELDS.get(name.lower())
+            if attribute is not None and getattr(self, attribute) is None:
+                setattr(self, attribute, value.decode("latin-1"))
+
+
+_RECORDED_FIELDS = {
+    b"Content-Type": "content_type",
+    b"content-type": "content_type",
+    b"ETag": "etag",
+    b"etag": "etag",
+    b"Last-Modified": "last_modified",
+    b"last-modified": "last_modified",
+}

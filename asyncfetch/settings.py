@@ -1,0 +1,179 @@
+"""What a user may set: frozen values, each with its unit, its default and the reason for it.
+
+Times are seconds, sizes are bytes. None means no limit where a field says so.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["Limits", "Network", "Redirects", "Retry", "TLSSettings", "Timeouts"]
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def _require(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise ValueError(sentence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much at once, over all and for one host, and how much may be kept.
+
+    Attributes:
+        total: requests in flight at once, 1 or more.
+        per_host: of these, to one `host:port`; 6, as browsers do.
+        queued: entries of one `fetch_many` that are read ahead of their turn. A window this long keeps many hosts
+            busy when the input is sorted by host.
+        buffered: results of one `fetch_many` that wait for their consumer before new requests are held back.
+        buffered_bytes: the same in bytes of their bodies.
+        max_body: decoded bytes of a body that is kept in memory; more is `body.too_large`. None is no limit.
+        idle_total: connections kept open without a request, over all hosts.
+        idle_seconds: how long such a connection is kept. Below the 5 s that many servers allow would waste
+            connections, far above it would waste requests on dead ones.
+    """
+
+    total: int = 100
+    per_host: int = 6
+    queued: int = 10_000
+    buffered: int = 200
+    buffered_bytes: int = 64 * MIB
+    max_body: int | None = 32 * MIB
+    idle_total: int = 512
+    idle_seconds: float = 15.0
+
+    def __post_init__(self) -> None:
+        for name in ("total", "per_host", "queued", "buffered", "buffered_bytes"):
+            _require(getattr(self, name) >= 1, f"Limits.{name} must be at least 1, not {getattr(self, name)}")
+        _require(self.max_body is None or self.max_body >= 0, "Limits.max_body must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long each phase may take, in seconds. None, except for `connect` and `head`, is no limit.
+
+    Time in the queue is never counted. A body has no deadline of its own: it may not be silent (`read`) and may
+    not be slower than `speed_limit` over `speed_time`; a large download that goes well is never cut.
+
+    Attributes:
+        connect: name, TCP and TLS together.
+        head: from the request sent to the head complete, interim responses included.
+        read: silence inside a body.
+        total: one attempt with its redirects, the time in the queue not.
+        speed_limit: bytes per second on the wire; 0 allows any speed.
+        speed_time: the seconds over which the speed is taken.
+    """
+
+    connect: float = 10.0
+    head: float = 30.0
+    read: float | None = 30.0
+    total: float | None = None
+    speed_limit: int = 1000
+    speed_time: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "head", "read", "total", "speed_time"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"Timeouts.{name} must be above 0 seconds, not {value}")
+        _require(self.speed_limit >= 0, "Timeouts.speed_limit must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """When a request that failed is tried again: what may pass, with exponential back-off and full jitter.
+
+    Attributes:
+        attempts: tries in all, the first included; 1 never tries again.
+        backoff: upper bound in seconds of the wait before the second attempt; it doubles with each further one.
+        backoff_most: the upper bound never exceeds this, in seconds.
+        max_wait: a host that asks for a pause (`Retry-After`) is given at most this many seconds at a time.
+        wait_budget: seconds that one URL waits in all because hosts asked for it; then its answer stands.
+    """
+
+    attempts: int = 3
+    backoff: float = 0.5
+    backoff_most: float = 30.0
+    max_wait: float = 300.0
+    wait_budget: float = 900.0
+
+    def __post_init__(self) -> None:
+        _require(self.attempts >= 1, f"Retry.attempts must be at least 1, not {self.attempts}")
+        for name in ("backoff", "backoff_most", "max_wait", "wait_budget"):
+            _require(getattr(self, name) >= 0, f"Retry.{name} must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redirects:
+    """Whether 301, 302, 303, 307 and 308 with a Location are followed (RFC 9110 section 15.4).
+
+    Attributes:
+        follow: follow them.
+        most: how many in a row; browsers allow 20, curl 50, most chains end after 3.
+    """
+
+    follow: bool = True
+    most: int = 10
+
+    def __post_init__(self) -> None:
+        _require(self.most >= 0, f"Redirects.most must not be negative, not {self.most}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLSSettings:
+    """How TLS servers are verified, and what the client shows of itself.
+
+    Attributes:
+        verify: check certificate and name. False accepts anybody.
+        ca_file: PEM file with the authorities to trust instead of the system's.
+        cert_file: PEM file with the client's certificate (and, without `key_file`, its key).
+        key_file: PEM file with the key of `cert_file`.
+    """
+
+    verify: bool = True
+    ca_file: str | os.PathLike[str] | None = None
+    cert_file: str | os.PathLike[str] | None = None
+    key_file: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.key_file is None or self.cert_file is not None, "a key_file needs its cert_file")
+
+
+Family = Literal["any", "ipv4", "ipv6"]
+
+_FAMILIES = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """How names become addresses and addresses connections.
+
+    Attributes:
+        family: `any`, `ipv4` or `ipv6`.
+        overrides: `host:port` to address, instead of a look-up (as curl's `--resolve`).
+        name_ttl: seconds that the addresses of a name are kept.
+        failure_ttl: seconds that a failed look-up is kept, so that a dead name in a list costs one look-up.
+        resolver_threads: look-ups at once.
+        stagger: seconds before the next address of a name is tried beside the first (RFC 8305 section 5).
+    """
+
+    family: Family = "any"
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    name_ttl: float = 60.0
+    failure_ttl: float = 5.0
+    resolver_threads: int = 32
+    stagger: float = 0.25
+
+    def __post_init__(self) -> None:
+        _require(self.family in _FAMILIES, f"Network.family must be any, ipv4 or ipv6, not {self.family!r}")
+        _require(self.resolver_threads >= 1, "Network.resolver_threads must be at least 1")
+
+    @property
+    def address_family(self) -> socket.AddressFamily:
+        """The family as `getaddrinfo` takes it."""
+        return _FAMILIES[self.family]

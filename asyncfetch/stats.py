@@ -1,0 +1,185 @@
+"""Counters and latencies, per host and in total: what a display reads, a few times a second.
+
+Nobody pushes events: the client counts, whoever is interested looks. All counters only grow, except `in_flight`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncfetch.result import Result
+
+__all__ = ["HostState", "HostStats", "LatencySketch", "Stats"]
+
+_GROWTH = 1.08
+_PER_LOG = 1.0 / math.log(_GROWTH)
+
+
+class LatencySketch:
+    """Quantiles of durations, within 4 %, in a few dozen counters however many durations there are.
+
+    Durations fall into buckets whose bounds grow by 8 % each (the idea of DDSketch, Masson et al. 2019).
+    """
+
+    __slots__ = ("_buckets", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._buckets: dict[int, int] = {}
+
+    def add(self, seconds: float) -> None:
+        """Count one duration; anything below a microsecond counts as one."""
+        bucket = math.ceil(math.log(seconds) * _PER_LOG) if seconds > 1e-6 else -180
+        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
+        self.count += 1
+
+    def quantile(self, q: float) -> float | None:
+        """Return the duration in seconds that a share `q` (0 to 1) does not exceed, or None without any."""
+        if not self.count:
+            return None
+        rank = max(1, math.ceil(q * self.count))
+        for bucket in sorted(self._buckets):
+            rank -= self._buckets[bucket]
+            if rank <= 0:
+                return float(2 * _GROWTH**bucket / (1 + _GROWTH))
+        raise AssertionError("the buckets hold fewer durations than were counted")
+
+
+class HostState(Enum):
+    """What a host is doing, as far as the scheduler lets it."""
+
+    OK = "ok"
+    WAITING = "waiting"
+    BACKING_OFF = "backing off"
+    BROKEN = "broken"
+
+
+class HostStats:
+    """What happened at one host.
+
+    Attributes:
+        key: `host:port`.
+        done: results that ended here.
+        failed: of these, not ok.
+        bytes: decoded bytes of bodies.
+        wire_bytes: body bytes as sent.
+        in_flight: requests under way now.
+        limit: how many may be under way at once.
+        retries: attempts beyond each first one.
+        errors: how often each code ended a result.
+        last_error: the code of the latest failed attempt, or an empty string.
+        state, reason: what the host is doing and why, for people.
+        resumes_at: the loop's time in seconds when a pause ends; 0 without one.
+        latency: seconds from the request sent to the head.
+    """
+
+    __slots__ = (
+        "bytes",
+        "done",
+        "errors",
+        "failed",
+        "in_flight",
+        "key",
+        "last_error",
+        "latency",
+        "limit",
+        "reason",
+        "resumes_at",
+        "retries",
+        "state",
+        "wire_bytes",
+    )
+
+    def __init__(self, key: str, limit: int = 0) -> None:
+        self.key = key
+        self.limit = limit
+        self.done = self.failed = self.bytes = self.wire_bytes = self.in_flight = self.retries = 0
+        self.errors: dict[str, int] = {}
+        self.last_error = ""
+        self.state = HostState.OK
+        self.reason = ""
+        self.resumes_at = 0.0
+        self.latency = LatencySketch()
+
+    @property
+    def ok(self) -> int:
+        """Results that are ok."""
+        return self.done - self.failed
+
+    def count(self, result: Result) -> None:
+        """Count a result that ended here."""
+        self.done += 1
+        response, error = result.response, result.error
+        if response is not None:
+            self.bytes += response.num_bytes
+            self.wire_bytes += response.wire_bytes
+            if result.timings.ttfb is not None:
+                self.latency.add(result.timings.ttfb)
+        if error is not None:
+            self.failed += 1
+            self.last_error = error.code
+            self.errors[error.code] = self.errors.get(error.code, 0) + 1
+
+
+class Stats:
+    """Everything a client has done so far, in total and host by host.
+
+    At most `most_hosts` hosts are kept apart; results of further ones are counted together under `others`, so
+    that a list of a million hosts costs no memory for each.
+
+    Attributes:
+        total: all hosts together; its `key` is empty.
+        hosts: by `host:port`.
+        others: the hosts beyond `most_hosts`; its `key` is `(other hosts)`.
+        received: body bytes as sent, counted while they come.
+        connections: connections opened.
+    """
+
+    def __init__(self, most_hosts: int = 10_000) -> None:
+        self.most_hosts = most_hosts
+        self.total = HostStats("")
+        self.hosts: dict[str, HostStats] = {}
+        self.others = HostStats("(other hosts)")
+        self.received = 0
+        self.connections = 0
+
+    def host(self, key: str, limit: int = 0) -> HostStats:
+        """Return the counters of a host, new ones at its first appearance."""
+        found = self.hosts.get(key)
+        if found is not None:
+            return found
+        if len(self.hosts) >= self.most_hosts:
+            return self.others
+        return self.hosts.setdefault(key, HostStats(key, limit))
+
+    def started(self, host: HostStats) -> None:
+        """Count a request that goes to a host now."""
+        host.in_flight += 1
+        self.total.in_flight += 1
+
+    def stopped(self, host: HostStats) -> None:
+        """Count a request that is over, however it ended."""
+        host.in_flight -= 1
+        self.total.in_flight -= 1
+
+    def retried(self, host: HostStats, code: str) -> None:
+        """Count an attempt that failed with `code` and is not the last."""
+        host.retries += 1
+        host.last_error = code
+        self.total.retries += 1
+        self.total.last_error = code
+
+    def ended(self, host: HostStats, result: Result) -> None:
+        """Count a result."""
+        host.count(result)
+        self.total.count(result)
+
+    def __iter__(self) -> Iterator[HostStats]:
+        """Every host that is kept apart, then the others if there are any."""
+        yield from self.hosts.values()
+        if self.others.done or self.others.in_flight:
+            yield self.others

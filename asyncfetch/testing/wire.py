@@ -1,0 +1,158 @@
+"""The bytes of one connection, over an asyncio stream reader and writer: receive, send, and end in every way.
+
+Knows nothing of HTTP but where a head ends. What is sent is decided by `scripts`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from asyncfetch.testing.request import MalformedRequestError
+
+if TYPE_CHECKING:
+    import ssl
+
+_MAX_HEAD = 1024 * 1024
+_MAX_AHEAD = 1024 * 1024
+_READ_SIZE = 64 * 1024
+_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_NO_TEXT = re.compile(rb"[^\r\n -~]")
+_FLUSH_POLL = 0.001
+
+
+class Wire:
+    """One connection of a client, from accept to close.
+
+    Every method that waits raises ConnectionError, or another OSError, when the client has gone.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._below_tls = writer.transport
+        self._received = b""
+        self.is_open = True
+        writer.transport.set_write_buffer_limits(high=0)  # so that drained means handed to the kernel
+
+    async def start_tls(self, context: ssl.SSLContext) -> None:
+        """Shake hands as the server; reading must have been paused since the connection was made.
+
+        Raises:
+            OSError: the handshake failed, which includes ssl.SSLError and a client that has gone.
+        """
+        await self._writer.start_tls(context)
+        self._writer.transport.set_write_buffer_limits(high=0)
+
+    async def read_head(self) -> bytes | None:
+        """Read up to the next empty line and return what is before it, or None if the client left first.
+
+        Raises:
+            MalformedRequestError: over 1 MiB without an empty line, or bytes that are no text, such as those
+                of a TLS handshake.
+        """
+        searched = 0
+        while True:
+            if searched == 0 and self._received[:2] == b"\r\n":
+                self._received = self._received[2:]
+            if end := _END_OF_HEAD.search(self._received, searched):
+                head, self._received = self._received[: end.start()], self._received[end.end() :]
+                return head
+            if len(self._received) > _MAX_HEAD or _NO_TEXT.match(self._received):
+                raise MalformedRequestError(f"no head {self._received[:200]!r}")
+            searched = max(0, len(self._received) - 3)
+            if not await self._receive():
+                return None
+
+    async def read_away(self, size: int) -> None:
+        """Read and drop `size` bytes.
+
+        Raises:
+            ConnectionError: the client left before they had all come.
+        """
+        while len(self._received) < size:
+            size -= len(self._received)
+            self._received = b""
+            if not await self._receive():
+                raise ConnectionResetError("the client left within its request")
+        self._received = self._received[size:]
+
+    async def _receive(self) -> bool:
+        """Wait for more bytes; False if the client has ended its side."""
+        chunk = await self._reader.read(_READ_SIZE)
+        self._received += chunk
+        return bool(chunk)
+
+    def rest(self) -> bytes:
+        """Return, without taking them, the bytes that have come and have not been asked for."""
+        return self._received
+
+    async def send(self, payload: bytes) -> None:
+        """Send `payload` and wait until the kernel has all of it.
+
+        Raises:
+            ConnectionError: the client has gone.
+        """
+        if self._writer.is_closing():  # uvloop raises RuntimeError for a write after this
+            raise ConnectionResetError("the client left")
+        self._writer.write(payload)
+        await self._writer.drain()
+        while self._below_tls is not self._writer.transport and self._below_tls.get_write_buffer_size():
+            await asyncio.sleep(_FLUSH_POLL)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait `seconds`, or until the client leaves. A client that ends only its sending side has left, too.
+
+        Raises:
+            ConnectionError: the client left.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while len(self._received) < _MAX_AHEAD:
+                    if not await self._receive():
+                        raise ConnectionResetError("the client left")
+                await asyncio.sleep(seconds)
+
+    async def until_left(self) -> None:
+        """Drop whatever the client sends until it leaves."""
+        self._received = b""
+        while await self._reader.read(_READ_SIZE):
+            pass
+        self.abort()
+
+    def close(self) -> None:
+        """End the stream in good order (FIN; over TLS with close_notify) when all bytes are sent."""
+        self.is_open = False
+        self._writer.close()
+
+    def reset(self) -> None:
+        """End the connection with RST: the client reads what it has got, then gets ECONNRESET."""
+        with contextlib.suppress(OSError), self._socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
+
+    def stop_tls(self) -> None:
+        """End the TCP stream (FIN) as it is: over TLS that is an end without close_notify."""
+        with contextlib.suppress(OSError), self._socket() as sock:
+            sock.shutdown(socket.SHUT_WR)
+        self.abort()
+
+    def abort(self) -> None:
+        """Drop the connection at once, and what was not sent yet."""
+        self.is_open = False
+        self._writer.transport.abort()
+        self._below_tls.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection's socket is closed, after one of the ways to end it."""
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+
+    def _socket(self) -> socket.socket:
+        """Return a second descriptor of the connection: what the loops give out may not be shut down."""
+        sock = self._below_tls.get_extra_info("socket")
+        return socket.fromfd(sock.fileno(), sock.family, sock.type)

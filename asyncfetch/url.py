@@ -1,0 +1,171 @@
+"""A URL, parsed once by the WHATWG rules, in the pieces that a fetcher needs.
+
+The parser is ada (the one in Node.js): it reads hostile spellings as browsers do. What it returns is normalised,
+which is why plain string operations may take it apart here.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+import ada_url
+
+from asyncfetch.errors import InvalidURL, shown
+
+__all__ = ["Origin", "Url", "redacted"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_USERINFO = re.compile(r"^\s*(https?:[/\\]*|[a-z][a-z0-9+.-]*:[/\\]+)?[^/\\?#]*@", re.IGNORECASE)
+
+
+def redacted(text: str) -> str:
+    """Replace the user and password of a URL, valid or not, by `***`, for records and messages."""
+    return _USERINFO.sub(r"\1***@", text, count=1) if "@" in text else text
+
+
+class Origin:
+    """Scheme, host and port (RFC 9110 section 4.3.1): who may be sent what, and which connections are alike.
+
+    Attributes:
+        scheme: `http` or `https`.
+        host: the name or address without brackets, lower case, ASCII (punycode).
+        port: 1 to 65535.
+        key: `host:port`, the key of the host's queue and limits; an IPv6 address stands in brackets.
+        authority: the Host field's value: the port only where it is not the scheme's own.
+    """
+
+    __slots__ = ("authority", "host", "key", "port", "scheme")
+
+    def __init__(self, scheme: str, authority: str) -> None:
+        host, colon, port = authority.rpartition(":")
+        if not colon or "]" in port:
+            host, port = authority, ""
+        self.scheme = scheme
+        self.authority = authority
+        self.port = int(port) if port else _DEFAULT_PORTS[scheme]
+        self.host = host.strip("[]")
+        self.key = f"{host}:{self.port}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Origin) and other.authority == self.authority and other.scheme == self.scheme
+
+    def __hash__(self) -> int:
+        return hash((self.scheme, self.authority))
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+    def __repr__(self) -> str:
+        return f"Origin({str(self)!r})"
+
+
+class Url:
+    """An http or https URL.
+
+    Attributes:
+        href: the whole URL, normalised, without credentials and fragment: safe to record and to show.
+        origin: scheme, host and port.
+        target: the request target in origin form (RFC 9112 section 3.2.1): path and query.
+        userinfo: `user:password`, still percent-encoded, or an empty string.
+    """
+
+    __slots__ = ("href", "origin", "target", "userinfo")
+
+    def __init__(self, href: str, origin: Origin, target: str, userinfo: str) -> None:
+        self.href = href
+        self.origin = origin
+        self.target = target
+        self.userinfo = userinfo
+
+    @classmethod
+    def parse(cls, text: str) -> Url:
+        """Parse an absolute URL.
+
+        Raises:
+            InvalidURL: it is no URL, not http or https, or names no host.
+        """
+        try:
+            href = ada_url.normalize_url(text)
+        except (ValueError, UnicodeEncodeError):
+            raise InvalidURL(_why_invalid(text)) from None
+        return cls._split(href)
+
+    def join(self, reference: str) -> Url:
+        """Resolve a reference, as a Location field gives it, against this URL.
+
+        Raises:
+            InvalidURL: the result is no http or https URL.
+        """
+        try:
+            href = ada_url.join_url(self.href, reference)
+        except (ValueError, UnicodeEncodeError):
+            raise InvalidURL(f"{shown(reference)} is not a URL") from None
+        return self._split(href)
+
+    @classmethod
+    def _split(cls, href: str) -> Url:
+        scheme, _, rest = href.partition("://")
+        if scheme not in _DEFAULT_PORTS:
+            raise InvalidURL(_why_not_http(href))
+        rest = rest.partition("#")[0]
+        authority, slash, path = rest.partition("/")
+        target = slash + path
+        userinfo, at, host = authority.rpartition("@")
+        if at:
+            authority = host
+        return cls(f"{scheme}://{authority}{target}", Origin(scheme, authority), target, userinfo)
+
+    @property
+    def credentials(self) -> tuple[bytes, bytes] | None:
+        """User and password, percent-decoded, or None when the URL has none."""
+        if not self.userinfo:
+            return None
+        user, _, password = self.userinfo.partition(":")
+        return unquote_to_bytes(user), unquote_to_bytes(password)
+
+    def __str__(self) -> str:
+        return self.href
+
+    def __repr__(self) -> str:
+        return f"Url({self.href!r})"
+
+
+def _why_not_http(href: str) -> str:
+    scheme = href.partition(":")[0]
+    close = {"htp": "http", "htpp": "http", "htttp": "http", "ttp": "http", "hhtp": "http", "htps": "https"}
+    close |= {"httpss": "https", "htpps": "https", "ttps": "https", "hhtps": "https", "httsp": "https"}
+    hint = f"; did you mean {close[scheme]}://?" if scheme in close else ""
+    return f"the scheme {shown(scheme)} is not http or https{hint}"
+
+
+def _why_invalid(text: str) -> str:
+    """Find the one sentence that helps most, for a text that the parser refused."""
+    bare = redacted(text.strip())
+    if not bare:
+        return "the URL is empty"
+    scheme, separator, rest = bare.partition("://")
+    if not separator:
+        if bare.partition(":")[0].lower() in _DEFAULT_PORTS:
+            return f"{shown(bare)} names no host"
+        return _why_no_scheme(bare)
+    if scheme.lower() not in _DEFAULT_PORTS:
+        return _why_not_http(scheme.lower())
+    authority = (
+        rest.replace("\\", "/").partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
+    )
+    if not authority:
+        return f"{shown(bare)} names no host"
+    if authority.startswith("["):
+        return f"{shown(authority)} is not a valid IPv6 address"
+    host, colon, port = authority.rpartition(":")
+    if colon and not (port.isascii() and port.isdigit() and int(port[:6]) <= 65535):
+        return f"{shown(port)} is not a valid port"
+    return f"{shown(host or authority)} is not a valid host name"
+
+
+def _why_no_scheme(bare: str) -> str:
+    candidate = f"https://{bare}"
+    if ada_url.check_url(candidate) and ("." in bare or "localhost" in bare) and " " not in bare:
+        return f"no scheme; did you mean {shown(candidate)}?"
+    return f"{shown(bare)} is not a URL: it has no scheme such as https://"
