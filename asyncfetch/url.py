@@ -151,9 +151,7 @@ def _why_invalid(text: str) -> str:
         return _why_no_scheme(bare)
     if scheme.lower() not in _DEFAULT_PORTS:
         return _why_not_http(scheme.lower())
-    authority = (
-        rest.replace("\\", "/").partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
-    )
+    authority = rest.replace("\\", "/").partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
     if not authority:
         return f"{shown(bare)} names no host"
     if authority.startswith("["):

@@ -58,9 +58,7 @@ def nothing_left_behind() -> Iterator[None]:
         if target.startswith("socket:") or (target.startswith("/") and not target.startswith("/dev/"))
     }
     threads = {
-        thread
-        for thread in set(threading.enumerate()) - threads_before
-        if not thread.name.startswith("asyncio_")
+        thread for thread in set(threading.enumerate()) - threads_before if not thread.name.startswith("asyncio_")
     }
     assert not threads, f"threads left running: {threads}"
     assert not left, f"left open: {left}"

@@ -46,7 +46,7 @@ class Wire:
             OSError: the handshake failed, which includes ssl.SSLError and a client that has gone.
         """
         await self._writer.start_tls(context)
-        self._writer.transport.set_write_buffer_limits(high=0)
+        self._writer.transport.set_write_buffer_limits(high=1)  # with 0, asyncio's TLS never calls it drained
 
     async def read_head(self) -> bytes | None:
         """Read up to the next empty line and return what is before it, or None if the client left first.
