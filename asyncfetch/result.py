@@ -6,7 +6,7 @@ Header mappings, text and JSON are made when they are asked for: most fetches of
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.message import Message
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -345,7 +345,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
             attempts=result.attempts,
             redirects=result.redirects or None,
             t=result.timings.rounded(),
-            ts=datetime.fromtimestamp(result.ended, timezone.utc),
+            ts=datetime.fromtimestamp(result.ended, UTC),
         )
         if response is not None:
             record._describe(response)
