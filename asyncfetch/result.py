@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from email.message import Message
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["ErrorRecord", "Record", "Request", "Response", "Result", "Timings"]
 
 Method = Literal["GET", "HEAD"]
-HeaderTypes = Mapping[str, str] | Sequence[tuple[str, str]]
+HeaderTypes = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
 
 
 class Request(msgspec.Struct):
@@ -32,7 +31,7 @@ class Request(msgspec.Struct):
         url: as given; it is parsed when its turn comes near.
         index: position in the input, from 1; 0 lets the client number it.
         method: `GET` or `HEAD`.
-        headers: fields that replace or add to the client's.
+        headers: fields that replace or add to the client's; None as a value removes the client's.
         timeouts: instead of the client's.
         follow_redirects: instead of the client's setting; None leaves it.
         max_body: bytes of decoded body allowed, instead of `Limits.max_body`; None leaves it.
@@ -171,6 +170,8 @@ class Response:
     @property
     def encoding(self) -> str:
         """The charset that the Content-Type names, or utf-8."""
+        from email.message import Message
+
         message = Message()
         message["content-type"] = (self.field(b"content-type") or b"").decode("latin-1")
         charset = message.get_content_charset()

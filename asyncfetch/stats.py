@@ -66,7 +66,7 @@ class HostStats:
         done: results that ended here.
         failed: of these, not ok.
         bytes: decoded bytes of bodies.
-        wire_bytes: body bytes as sent.
+        wire_bytes: body bytes as sent, counted while they come, those of failed attempts too.
         in_flight: requests under way now.
         limit: how many may be under way at once.
         retries: attempts beyond each first one.
@@ -116,7 +116,6 @@ class HostStats:
         response, error = result.response, result.error
         if response is not None:
             self.bytes += response.num_bytes
-            self.wire_bytes += response.wire_bytes
             if result.timings.ttfb is not None:
                 self.latency.add(result.timings.ttfb)
         if error is not None:
@@ -135,7 +134,6 @@ class Stats:
         total: all hosts together; its `key` is empty.
         hosts: by `host:port`.
         others: the hosts beyond `most_hosts`; its `key` is `(other hosts)`.
-        received: body bytes as sent, counted while they come.
         connections: connections opened.
     """
 
@@ -144,7 +142,6 @@ class Stats:
         self.total = HostStats("")
         self.hosts: dict[str, HostStats] = {}
         self.others = HostStats("(other hosts)")
-        self.received = 0
         self.connections = 0
 
     def host(self, key: str, limit: int = 0) -> HostStats:
@@ -156,15 +153,26 @@ class Stats:
             return self.others
         return self.hosts.setdefault(key, HostStats(key, limit))
 
+    @property
+    def received(self) -> int:
+        """Body bytes as sent, over all hosts, counted while they come."""
+        return self.total.wire_bytes
+
     def started(self, host: HostStats) -> None:
         """Count a request that goes to a host now."""
         host.in_flight += 1
+        host.state = HostState.OK
         self.total.in_flight += 1
 
     def stopped(self, host: HostStats) -> None:
         """Count a request that is over, however it ended."""
         host.in_flight -= 1
         self.total.in_flight -= 1
+
+    def came(self, host: HostStats, wire_bytes: int) -> None:
+        """Count body bytes that have come."""
+        host.wire_bytes += wire_bytes
+        self.total.wire_bytes += wire_bytes
 
     def retried(self, host: HostStats, code: str) -> None:
         """Count an attempt that failed with `code` and is not the last."""
@@ -173,9 +181,14 @@ class Stats:
         self.total.retries += 1
         self.total.last_error = code
 
-    def ended(self, host: HostStats, result: Result) -> None:
-        """Count a result."""
-        host.count(result)
+    def paused(self, host: HostStats, state: HostState, reason: str, resumes_at: float) -> None:
+        """Note why a host gets no requests, until when (loop time in seconds)."""
+        host.state, host.reason, host.resumes_at = state, reason, resumes_at
+
+    def ended(self, host: HostStats | None, result: Result) -> None:
+        """Count a result; without a host if its URL names none."""
+        if host is not None:
+            host.count(result)
         self.total.count(result)
 
     def __iter__(self) -> Iterator[HostStats]:

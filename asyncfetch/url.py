@@ -33,9 +33,10 @@ class Origin:
         port: 1 to 65535.
         key: `host:port`, the key of the host's queue and limits; an IPv6 address stands in brackets.
         authority: the Host field's value: the port only where it is not the scheme's own.
+        name: the origin as one string, `scheme://authority`.
     """
 
-    __slots__ = ("authority", "host", "key", "port", "scheme")
+    __slots__ = ("authority", "host", "key", "name", "port", "scheme")
 
     def __init__(self, scheme: str, authority: str) -> None:
         host, colon, port = authority.rpartition(":")
@@ -46,18 +47,19 @@ class Origin:
         self.port = int(port) if port else _DEFAULT_PORTS[scheme]
         self.host = host.strip("[]")
         self.key = f"{host}:{self.port}"
+        self.name = f"{scheme}://{authority}"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Origin) and other.authority == self.authority and other.scheme == self.scheme
+        return isinstance(other, Origin) and other.name == self.name
 
     def __hash__(self) -> int:
-        return hash((self.scheme, self.authority))
+        return hash(self.name)
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.authority}"
+        return self.name
 
     def __repr__(self) -> str:
-        return f"Origin({str(self)!r})"
+        return f"Origin({self.name!r})"
 
 
 class Url:
@@ -114,7 +116,8 @@ class Url:
         userinfo, at, host = authority.rpartition("@")
         if at:
             authority = host
-        return cls(f"{scheme}://{authority}{target}", Origin(scheme, authority), target, userinfo)
+        origin = Origin(scheme, authority)
+        return cls(origin.name + target, origin, target, userinfo)
 
     @property
     def credentials(self) -> tuple[bytes, bytes] | None:

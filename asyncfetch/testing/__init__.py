@@ -1,9 +1,9 @@
-"""A loopback HTTP/1.1 server that misbehaves on request, to test programs that fetch.
+r"""A loopback HTTP/1.1 server that misbehaves on request, to test programs that fetch.
 
     from asyncfetch.testing import Close, FaultServer, Reply, Script, Send, Sequence
 
     async with FaultServer({"/": Reply(200, b"hello")}) as server:
-        server.route("/cut", Script(Send(b"HTTP/1.1 200 OK\\r\\nContent-Length: 100\\r\\n\\r\\nhalf"), Close()))
+        server.route("/cut", Script(Send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), Close()))
         server.route("/flaky", Sequence(Reply(503, headers={"Retry-After": "1"}), Reply(200, b"at last")))
         await the_program(server.url("/cut"), server.url("/flaky"))
         assert server.seen.most_at_once <= 6

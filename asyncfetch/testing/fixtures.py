@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -37,7 +37,9 @@ class MakeFaultServer(Protocol):
         close_after: int | None = ...,
         accept_then_close: bool = ...,
         keep_log: int = ...,
-    ) -> FaultServer: ...
+    ) -> FaultServer:
+        """Return a server that is running."""
+        ...
 
 
 class TLSAuthority:
@@ -71,7 +73,7 @@ def make_fault_server() -> Iterator[MakeFaultServer]:
     """Make servers, each running in a thread of its own, and close them at the end of the test."""
     with contextlib.ExitStack() as running:
 
-        def make(*args: Mapping[str, Answer] | None, **settings: object) -> FaultServer:
+        def make(*args: Mapping[str, Answer] | None, **settings: Any) -> FaultServer:
             return running.enter_context(FaultServer(*args, **settings).in_thread())
 
         yield make

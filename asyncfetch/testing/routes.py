@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
-from asyncfetch.testing.scripts import Answer, Reply, Script, Sequence, Throttle
+from asyncfetch.testing.scripts import Answer, Chooser, Reply, Script, Sequence, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,11 +56,9 @@ class Routes:
         self._turns[route, sequence] = turn + 1
         return turn
 
-    async def _ask(self, chooser: Answer, request: SeenRequest) -> Answer:
+    async def _ask(self, chooser: Chooser, request: SeenRequest) -> Answer:
         """Call a callable; an exception of it is kept, and answered with status 500."""
         try:
-            if not callable(chooser):
-                raise TypeError(f"no answer: {chooser!r}")
             chosen = chooser(request)
             return await chosen if inspect.isawaitable(chosen) else chosen
         except Exception as error:  # whatever a user's function raises

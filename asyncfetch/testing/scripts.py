@@ -219,10 +219,10 @@ Step: TypeAlias = Send | Pause | Drip | Endless | Silence | Close | Reset | Stop
 
 
 class Script:
-    """Raw control over the answer: steps, played one after the other.
+    r"""Raw control over the answer: steps, played one after the other.
 
     Without a closing step the connection stays open for the next request, unless the client asked to close it.
-    A `Reply` may be a step, too: `Script(Send(b"HTTP/1.1 103 Early Hints\\r\\n\\r\\n"), Reply(200, b"x"))`.
+    A `Reply` may be a step, too: `Script(Send(b"HTTP/1.1 103 Early Hints\r\n\r\n"), Reply(200, b"x"))`.
     """
 
     def __init__(self, *steps: Step) -> None:
@@ -281,4 +281,4 @@ def throttle(limit: int, inner: Answer, *, retry_after: str | float | None = Non
 
 
 Chooser: TypeAlias = Callable[[SeenRequest], Union["Answer", Awaitable["Answer"]]]
-Answer: TypeAlias = Union[Reply, Script, Sequence, Throttle, Chooser]
+Answer: TypeAlias = Reply | Script | Sequence | Throttle | Chooser

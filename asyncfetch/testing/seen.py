@@ -5,7 +5,7 @@ Knows nothing of sockets: `server` says when something begins and ends.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class HostSeen:
     Attributes:
         requests: well-formed heads that arrived, answered or not.
         connections: accepted connections, also those whose TLS handshake failed.
+        open_connections: connections that are open now.
         in_progress: requests in progress now.
         most_at_once: the most requests that were in progress at the same time.
     """
@@ -28,6 +29,7 @@ class HostSeen:
     def __init__(self) -> None:
         self.requests = 0
         self.connections = 0
+        self.open_connections = 0
         self.in_progress = 0
         self.most_at_once = 0
 
@@ -53,13 +55,13 @@ class Seen(HostSeen):
     """What a whole server saw since it was made. May be read from any thread.
 
     Attributes:
-        by_host: the same per host, by "address:port" of the server's end; every host that saw a connection.
+        by_host: the same per host, by "address:port" of the server's end; all zero for one never seen.
         by_path: requests per path.
     """
 
     def __init__(self, keep_log: int = 10_000) -> None:
         super().__init__()
-        self.by_host: dict[str, HostSeen] = {}
+        self.by_host: defaultdict[str, HostSeen] = defaultdict(HostSeen)
         self.by_path: Counter[str] = Counter()
         self._log: deque[SeenRequest] = deque(maxlen=keep_log)
         self._malformed: deque[str] = deque(maxlen=keep_log)
@@ -74,12 +76,17 @@ class Seen(HostSeen):
         """What was wrong with what was no request, with the bytes in question; none is counted as a request."""
         return list(self._malformed)
 
-    def connected(self, host: str) -> HostSeen:
-        """Count a connection to `host`, and return the counts of that host."""
-        here = self.by_host.setdefault(host, HostSeen())
-        here.connections += 1
-        self.connections += 1
-        return here
+    def connected(self, host: str) -> int:
+        """Count a connection to `host`, and return its number on this server, from 1."""
+        for counts in (self, self.by_host[host]):
+            counts.connections += 1
+            counts.open_connections += 1
+        return self.connections
+
+    def disconnected(self, host: str) -> None:
+        """Count a connection to `host` as closed."""
+        for counts in (self, self.by_host[host]):
+            counts.open_connections -= 1
 
     def refused(self, reason: str) -> None:
         """Keep why something was no request."""

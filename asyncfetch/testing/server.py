@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
 
-from asyncfetch.testing.ports import bind_all
+from asyncfetch.testing.ports import BACKLOG, listen_on_all
 from asyncfetch.testing.request import MalformedRequestError, parse_request
 from asyncfetch.testing.routes import Routes
 from asyncfetch.testing.scripts import Answer, Reply
-from asyncfetch.testing.seen import HostSeen, Seen
+from asyncfetch.testing.seen import Seen
 from asyncfetch.testing.wire import Wire
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
-_BACKLOG = 4096
 _TURNS_TO_CONNECT = 5  # of the loop, from accept to `_connected`
 _BAD_REQUEST = Reply(400, b"bad request\n").encode(closing=True)
 
@@ -97,10 +97,11 @@ class FaultServer:
 
     async def __aenter__(self) -> Self:
         self._is_closing = False
-        sockets = bind_all(self.addresses, self.port)
+        sockets = listen_on_all(self.addresses, self.port)
         self.port = sockets[0].getsockname()[1]
         for sock in sockets:
-            self._listeners.append(await asyncio.start_server(self._connected, sock=sock, backlog=_BACKLOG))
+            connected = partial(self._connected, _host_key(*sock.getsockname()[:2]))
+            self._listeners.append(await asyncio.start_server(connected, sock=sock, backlog=BACKLOG))
         return self
 
     async def __aexit__(
@@ -113,18 +114,32 @@ class FaultServer:
 
     async def _close(self) -> None:
         self._is_closing = True
+        await self._stop_accepting()
         for listener in self._listeners:
             listener.close()
-        for _ in range(_TURNS_TO_CONNECT):
-            await asyncio.sleep(0)
-        while self._conversations:
-            for task, wire in self._conversations.items():
+        while left := dict(self._conversations):
+            for task, wire in left.items():
                 wire.abort()
                 task.cancel()
-            await asyncio.wait(self._conversations)
+            await asyncio.wait(left)
+            for wire in left.values():  # a task that was cancelled before it began could not do that
+                await wire.wait_closed()
         for listener in self._listeners:
             await listener.wait_closed()
         self._listeners.clear()
+
+    async def _stop_accepting(self) -> None:
+        """Accept no more, and wait until all that was accepted has come to `_connected`.
+
+        asyncio's selector loop has a task between the two, which fails and leaks its socket if it finds its
+        server closed.
+        """
+        loop = asyncio.get_running_loop()
+        for sock in (sock for listener in self._listeners for sock in listener.sockets):
+            with contextlib.suppress(NotImplementedError):  # other loops know neither the call nor the gap
+                loop.remove_reader(sock.fileno())
+        for _ in range(_TURNS_TO_CONNECT):
+            await asyncio.sleep(0)
 
     @contextlib.contextmanager
     def in_thread(self) -> Iterator[Self]:
@@ -137,7 +152,8 @@ class FaultServer:
         started: Future[Callable[[], object]] = Future()
         with ThreadPoolExecutor(1, "FaultServer") as threads:
             served = threads.submit(lambda: asyncio.run(self._serve(started)))
-            wait((started, served), return_when=FIRST_COMPLETED)
+            either: list[Future[Any]] = [started, served]
+            wait(either, return_when=FIRST_COMPLETED)
             if not started.done():
                 served.result()
             try:
@@ -155,28 +171,27 @@ class FaultServer:
 
     # Connections
 
-    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _connected(self, host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Begin the conversation on a connection that has just been accepted."""
-        if self._ssl_context is not None:
-            writer.transport.pause_reading()  # a ClientHello is not for our reader
-        address, port = writer.get_extra_info("sockname")[:2]
         wire = Wire(reader, writer)
-        host = _host_key(address, port)
-        here = self.seen.connected(host)
-        task = asyncio.get_running_loop().create_task(self._converse(wire, host, here))
+        number = self.seen.connected(host)
+        task = asyncio.get_running_loop().create_task(self._converse(wire, host, number))
         self._conversations[task] = wire
-        task.add_done_callback(self._conversations.pop)
+        task.add_done_callback(partial(self._disconnected, host))
         if self._is_closing:
             wire.abort()
 
-    async def _converse(self, wire: Wire, host: str, here: HostSeen) -> None:
-        number = self.seen.connections
+    def _disconnected(self, host: str, task: asyncio.Task[None]) -> None:
+        del self._conversations[task]
+        self.seen.disconnected(host)
+
+    async def _converse(self, wire: Wire, host: str, number: int) -> None:
         try:
             if self.accept_then_close:
                 return
             if self._ssl_context is not None:
                 await wire.start_tls(self._ssl_context)
-            await self._answer_all(wire, host, here, number)
+            await self._answer_all(wire, host, number)
         except MalformedRequestError as error:
             self.seen.refused(str(error))
             with contextlib.suppress(OSError):
@@ -187,8 +202,8 @@ class FaultServer:
             wire.close()
             await wire.wait_closed()
 
-    async def _answer_all(self, wire: Wire, host: str, here: HostSeen, number: int) -> None:
-        answered = 0
+    async def _answer_all(self, wire: Wire, host: str, number: int) -> None:
+        answered, here = 0, self.seen.by_host[host]
         while wire.is_open and (head := await wire.read_head()) is not None:
             request = parse_request(head, host=host, connection=number)
             self.seen.began(request)

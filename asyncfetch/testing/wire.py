@@ -9,20 +9,17 @@ import asyncio
 import contextlib
 import re
 import socket
+import ssl
 import struct
-from typing import TYPE_CHECKING
 
 from asyncfetch.testing.request import MalformedRequestError
-
-if TYPE_CHECKING:
-    import ssl
+from asyncfetch.testing.tls import ServerTLS
 
 _MAX_HEAD = 1024 * 1024
 _MAX_AHEAD = 1024 * 1024
 _READ_SIZE = 64 * 1024
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _NO_TEXT = re.compile(rb"[^\r\n -~]")
-_FLUSH_POLL = 0.001
 
 
 class Wire:
@@ -34,19 +31,19 @@ class Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        self._below_tls = writer.transport
+        self._tls: ServerTLS | None = None
         self._received = b""
         self.is_open = True
         writer.transport.set_write_buffer_limits(high=0)  # so that drained means handed to the kernel
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
-        """Shake hands as the server; reading must have been paused since the connection was made.
+        """Shake hands as the server, before anything else.
 
         Raises:
             OSError: the handshake failed, which includes ssl.SSLError and a client that has gone.
         """
-        await self._writer.start_tls(context)
-        self._writer.transport.set_write_buffer_limits(high=1)  # with 0, asyncio's TLS never calls it drained
+        self._tls = ServerTLS(self._reader, self._writer, context)
+        await self._tls.shake_hands()
 
     async def read_head(self) -> bytes | None:
         """Read up to the next empty line and return what is before it, or None if the client left first.
@@ -83,13 +80,12 @@ class Wire:
 
     async def _receive(self) -> bool:
         """Wait for more bytes; False if the client has ended its side."""
-        chunk = await self._reader.read(_READ_SIZE)
+        chunk = await self._read()
         self._received += chunk
         return bool(chunk)
 
-    def rest(self) -> bytes:
-        """Return, without taking them, the bytes that have come and have not been asked for."""
-        return self._received
+    async def _read(self) -> bytes:
+        return await (self._tls or self._reader).read(_READ_SIZE)
 
     async def send(self, payload: bytes) -> None:
         """Send `payload` and wait until the kernel has all of it.
@@ -99,10 +95,8 @@ class Wire:
         """
         if self._writer.is_closing():  # uvloop raises RuntimeError for a write after this
             raise ConnectionResetError("the client left")
-        self._writer.write(payload)
+        self._writer.write(self._tls.encrypt(payload) if self._tls else payload)
         await self._writer.drain()
-        while self._below_tls is not self._writer.transport and self._below_tls.get_write_buffer_size():
-            await asyncio.sleep(_FLUSH_POLL)
 
     async def pause(self, seconds: float) -> None:
         """Wait `seconds`, or until the client leaves. A client that ends only its sending side has left, too.
@@ -120,39 +114,35 @@ class Wire:
     async def until_left(self) -> None:
         """Drop whatever the client sends until it leaves."""
         self._received = b""
-        while await self._reader.read(_READ_SIZE):
+        while await self._read():
             pass
         self.abort()
 
     def close(self) -> None:
         """End the stream in good order (FIN; over TLS with close_notify) when all bytes are sent."""
         self.is_open = False
+        if self._tls and not self._writer.is_closing():
+            self._writer.write(self._tls.goodbye())
+        self._writer.close()
+
+    def stop_tls(self) -> None:
+        """End the TCP stream (FIN) when all bytes are sent; over TLS without close_notify."""
+        self.is_open = False
         self._writer.close()
 
     def reset(self) -> None:
         """End the connection with RST: the client reads what it has got, then gets ECONNRESET."""
-        with contextlib.suppress(OSError), self._socket() as sock:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.abort()
-
-    def stop_tls(self) -> None:
-        """End the TCP stream (FIN) as it is: over TLS that is an end without close_notify."""
-        with contextlib.suppress(OSError), self._socket() as sock:
-            sock.shutdown(socket.SHUT_WR)
+        linger_not = struct.pack("ii", 1, 0)
+        if not self._writer.is_closing():
+            self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
         self.abort()
 
     def abort(self) -> None:
         """Drop the connection at once, and what was not sent yet."""
         self.is_open = False
         self._writer.transport.abort()
-        self._below_tls.abort()
 
     async def wait_closed(self) -> None:
         """Wait until the connection's socket is closed, after one of the ways to end it."""
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
-
-    def _socket(self) -> socket.socket:
-        """Return a second descriptor of the connection: what the loops give out may not be shut down."""
-        sock = self._below_tls.get_extra_info("socket")
-        return socket.fromfd(sock.fileno(), sock.family, sock.type)

@@ -1,0 +1,11 @@
+"""The client: the only floor where streams and scheduler meet.
+
+`client.py` is the public face; `batch.py` one list with its results; `turns.py` gives turns to tasks; `engine.py`
+runs one turn over the streams; `fetch.py` is one entry on its way; `streamed.py` a body that its caller reads.
+"""
+
+from asyncfetch.client.batch import FetchMany
+from asyncfetch.client.client import Client
+from asyncfetch.client.engine import Sink, SinkFactory
+
+__all__ = ["Client", "FetchMany", "Sink", "SinkFactory"]

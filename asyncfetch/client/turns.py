@@ -1,0 +1,189 @@
+"""Where the scheduler meets the event loop: gives turns to workers and waiters, and wakes when time alone decides.
+
+A worker is a long-lived task of the client's task group that runs one turn of a list after another. A single `get`
+runs its turns in the caller's own task, so that cancelling it needs nothing special; it waits here for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from time import monotonic
+
+import anyio
+from anyio.abc import TaskGroup
+
+from asyncfetch.client.fetch import Fetch
+from asyncfetch.scheduler import CANCELLED, Frontier, Outcome
+from asyncfetch.settings import Limits, Retry
+from asyncfetch.stats import HostState, Stats
+
+__all__ = ["Turns"]
+
+
+class Turns:
+    """Hands out turns.
+
+    Attributes:
+        frontier: decides whose turn it is.
+        stats: counts what is in flight.
+        single: the lane of single requests.
+    """
+
+    def __init__(self, limits: Limits, retry: Retry, stats: Stats, group: TaskGroup) -> None:
+        self.frontier: Frontier[Fetch] = Frontier(limits, Random(), longest_pause=retry.max_wait)  # noqa: S311
+        self.stats = stats
+        self._per_host = limits.per_host
+        self._group = group
+        self._run: Callable[[Fetch], Awaitable[None]] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[asyncio.Future[Fetch]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self.single = self.frontier.lane()
+
+    def start(self, run: Callable[[Fetch], Awaitable[None]]) -> None:
+        """Let workers run turns by this."""
+        self._run = run
+
+    # --- queueing
+
+    def add(self, fetch: Fetch, *, front: bool = False) -> None:
+        """Queue a fetch; `pump` gives it its turn."""
+        fetch.stats = self.stats.host(fetch.host, self._per_host)
+        self.frontier.add(fetch, front=front)
+
+    def again(self, fetch: Fetch, delay: float) -> None:
+        """Queue a fetch for another turn, before fresh ones, after `delay` seconds."""
+        if fetch.batch is not None and fetch.batch.stopping:
+            fetch.batch.give_up()
+            return
+        if fetch.waiter is not None:
+            fetch.waiter = self._loop.create_future()
+        fetch.stats = self.stats.host(fetch.host, self._per_host)
+        if delay > 0:
+            self.frontier.add_later(fetch, monotonic() + delay)
+        else:
+            self.frontier.add(fetch, front=True)
+        self.pump()
+
+    async def wait(self, fetch: Fetch) -> None:
+        """Wait for the turn of a fetch that runs in this task; both of its places are then taken."""
+        waiter = fetch.waiter
+        assert waiter is not None, "only a fetch with a waiter can be waited for"
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self.release(fetch, fetch.host, CANCELLED)
+                self.pump()
+            else:
+                self.frontier.drop(fetch)
+            raise
+
+    # --- giving out
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a global place is free."""
+        return self.frontier.in_flight < self.frontier.total
+
+    def pump(self) -> None:
+        """Give out every turn that can be given out now."""
+        while (fetch := self._take()) is not None:
+            if fetch.waiter is not None:
+                self._give(fetch, fetch.waiter)
+            elif self._idle:
+                self._idle.pop().set_result(fetch)
+            else:
+                self._group.start_soon(self._work, fetch)
+        self._arm()
+
+    def release(self, fetch: Fetch, host: str, outcome: Outcome) -> None:
+        """Free the places of a turn that is over; `host` is where it went."""
+        now = monotonic()
+        self.stats.stopped(fetch.stats)
+        self.frontier.finished(host, outcome, now)
+        if outcome.kind == "throttled":
+            paused = self.frontier.peek(host)
+            if paused is not None and paused.state is not HostState.OK:
+                self.stats.paused(fetch.stats, paused.state, paused.reason, paused.paused_until)
+
+    def _take(self) -> Fetch | None:
+        fetch = self.frontier.take(monotonic())
+        if fetch is not None:
+            self.stats.started(fetch.stats)
+        return fetch
+
+    def _give(self, fetch: Fetch, waiter: asyncio.Future[None]) -> None:
+        if waiter.cancelled():
+            self.release(fetch, fetch.host, CANCELLED)
+        else:
+            waiter.set_result(None)
+
+    def _arm(self) -> None:
+        """Let the clock call `pump` when the next pause or delay is over."""
+        at = self.frontier.wake_at()
+        if at == self._timer_at and self._timer is not None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            self._timer_at = at
+            self._timer = self._loop.call_at(at, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.pump()
+
+    # --- workers
+
+    async def _work(self, fetch: Fetch) -> None:
+        """Run turns, this one first, until the client closes or the turn at hand is cancelled."""
+        run = self._run
+        assert run is not None, "start() comes first"
+        with anyio.CancelScope() as scope:
+            while True:
+                fetch.scope = scope
+                try:
+                    await run(fetch)
+                finally:
+                    fetch.scope = None
+                if scope.cancel_called:
+                    break
+                fetch = self._take_own() or await self._rest()
+        self.pump()
+
+    def _take_own(self) -> Fetch | None:
+        """Take the next turn for this worker; turns that belong to waiting callers are passed on to them."""
+        while (fetch := self._take()) is not None:
+            if fetch.waiter is None:
+                return fetch
+            self._give(fetch, fetch.waiter)
+        self._arm()
+        return None
+
+    async def _rest(self) -> Fetch:
+        waiter: asyncio.Future[Fetch] = self._loop.create_future()
+        self._idle.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter in self._idle:
+                self._idle.remove(waiter)
+            elif waiter.done() and not waiter.cancelled():
+                self._pass_on(waiter.result())
+            raise
+
+    def _pass_on(self, fetch: Fetch) -> None:
+        """Put a turn back that came to a worker in the moment of its end."""
+        self.release(fetch, fetch.host, CANCELLED)
+        self.again(fetch, 0.0)
+
+    def close(self) -> None:
+        """Stop the clock."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

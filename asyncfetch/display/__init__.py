@@ -1,0 +1,41 @@
+"""WHAT A PERSON SEES: progress while a job runs, failures as they come, and the closing tables. All on one stream.
+
+The only folder that imports rich. It looks at `Stats` 8 times a second; nobody pushes events to it, except the
+results that are not ok. `choose` decides what a stream deserves, `live` and `plain` show progress, `tables` draws
+the end (`summary` has its facts), and `text` makes everything foreign harmless on the way.
+
+```python
+progress = choose_progress("auto", sys.stderr)
+console = open_console(sys.stderr)
+view = open_view(progress.shown, client.stats, console=console, clock=loop.time, total=lambda: 1000)
+```
+"""
+
+from __future__ import annotations
+
+from asyncfetch.display.choose import Mode, Progress, Shown, choose_progress, is_terminal, open_console, open_view
+from asyncfetch.display.notes import failure_line
+from asyncfetch.display.summary import Ending, Example, Examples, summary_json
+from asyncfetch.display.tables import summary
+from asyncfetch.display.text import as_text, harmless
+from asyncfetch.display.view import View, say
+
+__all__ = [
+    "Ending",
+    "Example",
+    "Examples",
+    "Mode",
+    "Progress",
+    "Shown",
+    "View",
+    "as_text",
+    "choose_progress",
+    "failure_line",
+    "harmless",
+    "is_terminal",
+    "open_console",
+    "open_view",
+    "say",
+    "summary",
+    "summary_json",
+]

@@ -1,0 +1,126 @@
+"""The live view: a bar, the totals and the most active hosts, redrawn in place 8 times a second.
+
+It looks at `Stats`, and draws only when something has changed. It never fills the screen's last line, so nothing
+scrolls; it needs no thread and no signal. Where the terminal does not take output (Ctrl-S), the view waits and the
+fetching goes on.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING
+
+from rich.console import ConsoleDimensions
+from rich.control import Control
+from rich.live import Live
+from rich.segment import ControlType
+from rich.text import Text
+
+from asyncfetch.display import units
+from asyncfetch.display.choose import terminal_size
+from asyncfetch.display.frame import Frame, host_lines, total_lines
+from asyncfetch.display.roster import Roster
+from asyncfetch.display.view import View, say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from asyncfetch.stats import Stats
+
+__all__ = ["LiveView"]
+
+_MOST_ROWS = 40
+_TABLE_EXTRA = 2
+
+
+class LiveView(View):
+    """The live view. Only for a real terminal: `choose_progress` asks the stream.
+
+    Args:
+        stats: what is shown.
+        console: the terminal.
+        clock: the loop's time, in seconds.
+        total: how many requests there are in all, or None while nobody knows.
+    """
+
+    def __init__(
+        self,
+        stats: Stats,
+        *,
+        console: Console,
+        clock: Callable[[], float],
+        total: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        super().__init__(stats, console=console, clock=clock, total=total)
+        self._roster = Roster(stats)
+        self._live = Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+        self._shown = Frame([])
+
+    def render(self, now: float) -> Frame:
+        """Draw the picture for the time `now`, in the console's size."""
+        width, height = self.console.size
+        lines = total_lines(self.totals(now), width, self.marks)[: max(1, height - 1)]
+        room = min(height - 1 - len(lines) - _TABLE_EXTRA, _MOST_ROWS)
+        known = len(self.stats.hosts)
+        places = room if known <= room else room - 1
+        if known and places > 0:
+            rows = self._roster.look(now, places)
+            flying = self.stats.total.in_flight - sum(row.host.in_flight for row in rows)
+            more = f"and {units.count(known - len(rows))} more hosts, {units.count(flying)} in flight"
+            table = host_lines(rows, more if known > len(rows) else "", width=width, now=now, marks=self.marks)
+            lines = [*lines, [], *table]
+        return Frame(lines)
+
+    def look(self, now: float) -> None:
+        """Draw, if anything has changed and the terminal takes it."""
+        if not _takes_output(self.console.file):
+            return
+        resized = self._fit()
+        frame = self.render(now)
+        notes = self._notes.take()
+        if frame.lines == self._shown.lines and not notes and not resized:
+            return
+        self._shown = frame
+        if not self._live.is_started:
+            self._live.start()
+        self._live.update(frame, refresh=not notes)
+        if notes:
+            say(self.console, Text("\n").join(notes))
+
+    def close(self) -> None:
+        """Remove the picture, show what still waits, and give the cursor back. May be called again."""
+        if self._live.is_started:
+            self._live.stop()
+        super().close()
+
+    def _fit(self) -> bool:
+        """Follow the terminal's size; return whether it has changed."""
+        before, size = self.console.size, terminal_size(self.console.file)
+        if size is None or tuple(size) == tuple(before):
+            return False
+        if size.columns < before.width and self._live.is_started:
+            self._erase_wrapped(size.columns)
+        self.console.size = ConsoleDimensions(*size)
+        return True
+
+    def _erase_wrapped(self, width: int) -> None:
+        """Erase the lines by which the picture has grown because a narrower terminal wrapped it.
+
+        Terminals that cut lines instead lose as many lines above the picture: less ugly than what would be left.
+        """
+        grown = self._shown.height_at(width) - len(self._shown.lines)
+        erase = (ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)
+        self.console.control(Control(ControlType.CARRIAGE_RETURN, *erase * grown))
+
+
+def _takes_output(stream: IO[str]) -> bool:
+    """Whether a terminal takes output now; after Ctrl-S, or far away, it may not, and would block us."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        return bool(poll.poll(0))
+    except (AttributeError, OSError, ValueError):
+        return True

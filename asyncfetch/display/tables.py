@@ -1,0 +1,194 @@
+"""Draws the closing tables, as wide as the terminal. One URL gets one line, as does one host without failures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from asyncfetch.display import units
+from asyncfetch.display.marks import Marks
+from asyncfetch.display.roster import host_name
+from asyncfetch.display.text import harmless
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from asyncfetch.display.summary import Ending, Example
+    from asyncfetch.stats import HostStats
+
+__all__ = ["summary"]
+
+_WORDS_WANTED = 32
+_GAP = "  "
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column of a closing table: its cells are as wide as they need, or take what is left (`words`).
+
+    Attributes:
+        title: its heading.
+        cells: one for each row.
+        style: how its cells look, if they are not `0`.
+        rank: in a narrow terminal, columns with the highest rank are left out; 0 never.
+        words: foreign text, which is shortened to the cells that are left; one column of a table.
+        left: words stand on the left of their column, numbers on the right.
+    """
+
+    title: str
+    cells: Sequence[str]
+    style: str = ""
+    rank: int = 0
+    words: bool = False
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        """Cells that it takes."""
+        return max(len(self.title), *(cell_len(cell) for cell in self.cells))
+
+    @property
+    def is_left(self) -> bool:
+        """Whether its cells stand on the left."""
+        return self.words or self.left
+
+    def within(self, width: int, marks: Marks) -> _Column:
+        """The same with foreign text made harmless, and not wider than `width`."""
+        cells = [harmless(cell, width, cut="middle", ascii_only=marks.ascii_only) for cell in self.cells]
+        return replace(self, title=self.title[:width], cells=cells)
+
+
+def summary(ending: Ending, console: Console) -> Text:
+    """Write what became of a job: the totals, and the tables that add something to them."""
+    marks, width = Marks.of(console.encoding), console.width
+    hosts = ending.hosts()
+    parts = [_totals(ending, is_small=len(hosts) <= 1 and ending.stats.total.done <= 1)]
+    if ending.stats.total.done > 1:
+        if len(hosts) > 1:
+            parts.append(_host_table(hosts, ending.more_hosts(), width, marks))
+        if ending.more_hosts():
+            parts.append(_slowest_table(ending.slowest(), width, marks))
+        if ending.errors():
+            parts.append(_error_table(ending.errors(), width, marks))
+    return Text("\n\n").join(parts)
+
+
+def _totals(ending: Ending, *, is_small: bool) -> Text:
+    """`99,966 ok, 34 failed in 3 m 20 s` and, below it, volume and speed."""
+    total = ending.stats.total
+    code = f" ({next(iter(total.errors))})" if is_small and total.errors else ""
+    facts = [
+        (f"{units.count(total.ok)} ok", "bold green", total.ok or not total.failed),
+        (f"{units.count(total.failed)} failed{code}", "bold red", total.failed or not is_small),
+        ("the rest not done" if ending.not_done is None else f"{units.count(ending.not_done)} not done",
+         "bold yellow", ending.not_done != 0),
+    ]  # fmt: skip
+    line = Text(", ").join(Text(words, style) for words, style, is_said in facts if is_said)
+    line.append(f" in {units.duration(ending.seconds)}, {units.size(ending.stats.received)}")
+    if not is_small:
+        line.append(f", {units.speed(ending.bytes_rate)}, {units.rate(ending.rate)}")
+        line.append(_counted(total.retries, "retry", "retries") + _counted(ending.stats.connections, "connection"))
+    return line
+
+
+def _counted(number: int, one: str, many: str = "") -> str:
+    return f", {units.count(number)} {one if number == 1 else many or one + 's'}" if number else ""
+
+
+def _host_table(hosts: list[HostStats], more: int, width: int, marks: Marks) -> Text:
+    columns = [
+        _Column("host", [host_name(host.key) for host in hosts], words=True),
+        _Column("done", [units.count(host.done) for host in hosts]),
+        _Column("failed", [units.count(host.failed) for host in hosts], "red"),
+        _Column("retries", [units.count(host.retries) for host in hosts], "yellow", rank=4),
+        _Column("bytes", [units.size(host.bytes) for host in hosts], rank=3),
+        _Column("p50", [_quantile(host, 0.5) for host in hosts], rank=2),
+        _Column("p95", [_quantile(host, 0.95) for host in hosts], rank=1),
+        _Column("most errors", [_most_errors(host, marks) for host in hosts], "red", rank=5, left=True),
+    ]
+    table = _table(columns, width, marks)
+    return table.append(f"\nand {units.count(more)} more hosts", "dim") if more else table
+
+
+def _slowest_table(slowest: list[tuple[HostStats, float]], width: int, marks: Marks) -> Text:
+    columns = [
+        _Column("slowest hosts", [host_name(host.key) for host, _ in slowest], words=True),
+        _Column("done", [units.count(host.done) for host, _ in slowest]),
+        _Column("p95", [units.latency(seconds) for _, seconds in slowest]),
+    ]
+    return _table(columns, width, marks)
+
+
+def _error_table(errors: list[tuple[str, int, Example | None]], width: int, marks: Marks) -> Text:
+    """Each error in two lines: how often with an example's URL, and the example's message."""
+    codes, numbers, words = [], [], []
+    for code, number, example in errors:
+        codes += [code, ""] if example else [code]
+        numbers += [units.count(number), ""] if example else [units.count(number)]
+        words += [example.url, example.message] if example else [""]
+    columns = [
+        _Column("error", codes, "red", left=True),
+        _Column("count", numbers),
+        _Column("for example", words, words=True),
+    ]
+    return _table(columns, width, marks)
+
+
+def _quantile(host: HostStats, q: float) -> str:
+    seconds = host.latency.quantile(q)
+    return "" if seconds is None else units.latency(seconds)
+
+
+def _most_errors(host: HostStats, marks: Marks) -> str:
+    """The most frequent code, and how often it came if it is not the only one."""
+    if not host.errors:
+        return ""
+    code = max(host.errors, key=host.errors.__getitem__)
+    return code if len(host.errors) == 1 else f"{host.errors[code]:,} {marks.times} {code}"
+
+
+def _table(columns: list[_Column], width: int, marks: Marks) -> Text:
+    """Lay out columns, the one of words in the cells that the others leave."""
+    columns = _fitting(columns, width)
+    left = _left_for_words(columns, width)
+    laid_out = [column.within(left, marks) if column.words else column for column in columns]
+    lines = [_line([(column.title, "bold", column) for column in laid_out])]
+    for cells in zip(*(column.cells for column in laid_out), strict=True):
+        pairs = zip(cells, laid_out, strict=True)
+        lines.append(_line([(cell, "" if cell == "0" else column.style, column) for cell, column in pairs]))
+    return Text("\n").join(lines)
+
+
+def _fitting(columns: list[_Column], width: int) -> list[_Column]:
+    """Leave out what matters least until the words have room."""
+    wanted = min(_WORDS_WANTED, *(column.width for column in columns if column.words))
+    fitting = list(columns)
+    while _left_for_words(fitting, width) < wanted:
+        least = max(fitting, key=_rank)
+        if not least.rank:
+            break
+        fitting.remove(least)
+    return fitting
+
+
+def _left_for_words(columns: list[_Column], width: int) -> int:
+    fixed = sum(column.width for column in columns if not column.words)
+    return max(1, width - fixed - len(_GAP) * (len(columns) - 1))
+
+
+def _rank(column: _Column) -> int:
+    return column.rank
+
+
+def _line(cells: list[tuple[str, str, _Column]]) -> Text:
+    line = Text()
+    for position, (cell, style, column) in enumerate(cells):
+        blanks = " " * (column.width - cell_len(cell))
+        line.append(_GAP if position else "")
+        line.append(cell + blanks if column.is_left else blanks + cell, style)
+    line.rstrip()
+    return line

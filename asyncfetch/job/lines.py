@@ -1,0 +1,175 @@
+"""From bytes to entries: lines out of blocks, gzip on the way, and what is no list of URLs at all.
+
+Pure: fed with bytes that somebody else has read, in whatever pieces they came. Who reads is `sources`.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from asyncfetch.errors import shown
+
+__all__ = ["BLOCK", "GZIP_MAGIC", "LONGEST_LINE", "Line", "LineSplitter", "gunzipped", "why_not_lines"]
+
+BLOCK = 65536
+"""Bytes that are read, or decompressed, at once: about a thousand lines."""
+
+LONGEST_LINE = 65536
+"""Bytes of a line, its end not counted. A longer one is an entry that cannot be fetched."""
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+_SHOWN_OF_BAD_LINE = 200
+_BOM = b"\xef\xbb\xbf"
+_HASH = ord("#")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+_MAGICS = (
+    (b"\x00\x00\xfe\xff", "is text in UTF-32; convert it to UTF-8 first"),
+    (b"\xff\xfe\x00\x00", "is text in UTF-32; convert it to UTF-8 first"),
+    (b"\xff\xfe", "is text in UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"),
+    (b"\xfe\xff", "is text in UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"),
+    (GZIP_MAGIC, "is compressed with gzip twice; decompress it once"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with Zstandard; decompress it first (zstd -d)"),
+    (b"\xfd7zXZ\x00", "is compressed with xz; decompress it first (xz -d)"),
+    (b"BZh", "is compressed with bzip2; decompress it first (bzip2 -d)"),
+    (b"\x7fELF", "is a program, not a list of URLs"),
+    (b"\x89PNG", "is a PNG image, not a list of URLs"),
+    (b"\xff\xd8\xff", "is a JPEG image, not a list of URLs"),
+    (b"%PDF-", "is a PDF document, not a list of URLs"),
+    (b"PK\x03\x04", "is a ZIP archive (or a spreadsheet), not a list of URLs"),
+    (b"SQLite format 3\x00", "is an SQLite database, not a list of URLs"),
+)
+
+
+def why_not_lines(head: bytes) -> str:
+    """Return why a file that begins with `head` is no list of URLs, or an empty string.
+
+    A file with a NUL byte in its first block is binary. Later ones spoil their line only.
+    """
+    for magic, why in _MAGICS:
+        if head.startswith(magic):
+            return why
+    return "is a binary file, not a list of URLs: it contains NUL bytes" if b"\0" in head else ""
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One entry.
+
+    Attributes:
+        number: of the line in its file, from 1, blank lines and comments counted.
+        text: the line without blanks at both ends; what is not UTF-8 is escaped, what is too long cut.
+        fault: why it cannot be a URL, or an empty string.
+    """
+
+    number: int
+    text: str
+    fault: str
+
+
+class LineSplitter:
+    """Cut blocks of bytes into entries: `feed` it all blocks, then call `finish`.
+
+    Lines end with LF or CRLF. Blank lines, lines whose first character is `#`, and a UTF-8 byte order mark are
+    dropped. Never more than one block and one line of `LONGEST_LINE` bytes are held.
+    """
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._number = 0
+        self._at_start = True
+
+    def feed(self, block: bytes) -> list[Line]:
+        """Return the entries that end in this block."""
+        data = self._tail + block
+        if self._at_start:
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._tail = data
+                return []
+            data = data.removeprefix(_BOM)
+            self._at_start = False
+        lines = data.split(b"\n")
+        self._tail = lines.pop()[: LONGEST_LINE + 2]  # more cannot make it any better
+        return self._entries(lines)
+
+    def finish(self) -> list[Line]:
+        """Return the entry of a last line without an end, if there is one."""
+        lines, self._tail = [self._tail], b""
+        return self._entries(lines)
+
+    def _entries(self, lines: list[bytes]) -> list[Line]:
+        entries: list[Line] = []
+        for number, raw in enumerate(lines, self._number + 1):
+            line = raw.strip()
+            if not line or line[0] == _HASH:
+                continue
+            try:
+                text = line.decode()
+            except UnicodeDecodeError:
+                entries.append(_bad_line(number, raw))
+                continue
+            if len(raw) > LONGEST_LINE or not text.isprintable():
+                entries.append(_odd_line(number, raw, text))
+            else:
+                entries.append(Line(number, text, ""))
+        self._number += len(lines)
+        return entries
+
+
+def _is_too_long(raw: bytes) -> bool:
+    return len(raw.removesuffix(b"\r")) > LONGEST_LINE
+
+
+def _bad_line(number: int, raw: bytes) -> Line:
+    """Describe a line that is not UTF-8, or so long that it was cut inside a character."""
+    if _is_too_long(raw):
+        return _long_line(number, raw)
+    text = raw.strip().decode("utf-8", "backslashreplace")
+    return Line(number, text, "the line is not UTF-8")
+
+
+def _long_line(number: int, raw: bytes) -> Line:
+    start = raw.strip()[:_SHOWN_OF_BAD_LINE].decode("utf-8", "backslashreplace")
+    return Line(number, f"{start}...", f"the line is longer than {LONGEST_LINE // 1024} KiB")
+
+
+def _odd_line(number: int, raw: bytes, text: str) -> Line:
+    """Describe a line that is very long, or contains something that is not printable, which may be harmless."""
+    if _is_too_long(raw):
+        return _long_line(number, raw)
+    control = _CONTROL.search(text)
+    if control is None:
+        return Line(number, text, "")
+    hint = "; is this a table? One URL a line is expected" if control[0] == "\t" else ""
+    return Line(number, text, f"the line contains the control character {shown(control[0])}{hint}")
+
+
+def gunzipped(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Decompress gzip (RFC 1952), of one or several members, in pieces of at most `BLOCK` bytes.
+
+    Zero bytes after the last member are padding.
+
+    Raises:
+        EOFError: the data ends too early; everything before has been given.
+        zlib.error: the data is corrupt.
+    """
+    member = zlib.decompressobj(wbits=31)
+    for block in blocks:
+        rest = block
+        while rest:
+            if member.eof:
+                rest = rest.lstrip(b"\0")
+                if not rest:
+                    break
+                member = zlib.decompressobj(wbits=31)
+            if piece := member.decompress(rest, BLOCK):
+                yield piece
+            rest = member.unused_data or member.unconsumed_tail
+    if not member.eof:
+        if piece := member.flush():
+            yield piece
+        raise EOFError("the gzip data ends too early")

@@ -1,0 +1,134 @@
+"""What the file of a URL is called: readable, safe, stable, and never the name of another URL.
+
+A name is made from the URL as it was given, never from what a server says, and from nothing else: it is the same
+in every run, and needs no memory of other names. Two kinds of URLs are told apart:
+
+- **plain**: host and path consist of lower-case ASCII letters, digits and `. _ + = , @ -`, without a query. The
+  name is the URL itself: `https://example.org/a/b.csv` becomes `example.org/a/b.csv`, a port follows a `+`, and
+  `https://example.org:8080/` becomes `example.org+8080/index`.
+- **all others**: capitals, percent-encoding, a query, traps. What is not safe in a name becomes `_`, what is
+  percent-encoded is decoded, the query is added, what is too long is cut, and a **mark** is put before the
+  extension: `~` and ten hexadecimal digits of a digest of the whole URL. `https://example.org/README.md` becomes
+  `example.org/README~50f95ad7b9.md`.
+
+A plain name of a file has no `~`, so that it never equals a marked one. Two plain names are equal, also without
+regard to case and Unicode normalisation, only for the same host and path, and two marked ones only if 40 bits of
+BLAKE2 agree. So equal names are left for the same URL twice, and for URLs that differ in nothing but the scheme,
+credentials or the fragment. For those, and where something else is in the way, `bodies` asks for a **variant**.
+
+Every part of a name has at most 200 bytes of UTF-8, the whole at most 1000 and 32 directories. No part is `.` or
+`..`, begins with a dot or a dash, ends with a dot or a blank, contains a slash, a backslash, a control character or
+anything else that a shell or Windows gives a meaning, or is one of Windows' device names (CON, NUL, COM1 ...).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from asyncfetch.url import Url
+
+__all__ = ["BodyName", "body_name"]
+
+_PART_MOST = 200  # bytes; file systems allow 255
+_CUT_TO = 150  # bytes left of a part that is too long: room for mark and variant
+_FOLDERS_MOST = 32
+_FOLDERS_BYTES = 600
+_QUERY_MOST = 60
+
+_DEVICES = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])"
+_DEVICE = re.compile(rf"{_DEVICES}(?:\.|$)", re.IGNORECASE)
+_PLAIN_HOST = re.compile(rf"(?!{_DEVICES}(?:[.:]|$))[a-z0-9](?:[a-z0-9._-]{{0,198}}[a-z0-9])?(?::[0-9]+)?")
+_NO_DEVICE = rf"(?!{_DEVICES}(?:[./]|$))"
+_FOLDER = rf"{_NO_DEVICE}[a-z0-9_+=,@~](?:[a-z0-9._+=,@~-]{{0,198}}[a-z0-9_+=,@~-])?"
+_FILE = rf"{_NO_DEVICE}(?!index$)[a-z0-9_+=,@](?:[a-z0-9._+=,@-]{{0,198}}[a-z0-9_+=,@-])?"
+_PLAIN_PATH = re.compile(rf"((?:/{_FOLDER})*)/({_FILE})?")
+_EXTENSION = re.compile(r"(?<=.)(?:\.tar)?\.[A-Za-z0-9]{1,10}\Z")
+_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+=,@~-")
+
+
+class BodyName(NamedTuple):
+    """The name of a file below the directory for bodies.
+
+    Attributes:
+        folder: the directories, joined by `/`; at least one.
+        stem: the file's name without its extension.
+        extension: with its dot, or an empty string.
+    """
+
+    folder: str
+    stem: str
+    extension: str
+
+    def file(self, variant: str = "") -> str:
+        """Return the file's name, with `~` and a variant before the extension if there is one."""
+        if not variant:
+            return self.stem + self.extension
+        suffix = f"~{variant}{self.extension}"
+        return _clipped(self.stem, _PART_MOST - len(suffix)) + suffix
+
+
+def body_name(url: Url) -> BodyName:
+    """Return the name for the body of a URL."""
+    host, target = url.origin.authority, url.target
+    plain = _PLAIN_PATH.fullmatch(target)
+    if plain is None or len(target) > _FOLDERS_BYTES or target.count("/") > _FOLDERS_MOST:
+        return _marked_name(url)
+    if not _PLAIN_HOST.fullmatch(host):
+        return _marked_name(url)
+    return BodyName(host.replace(":", "+") + plain[1], *_split(plain[2] or "index"))
+
+
+def _marked_name(url: Url) -> BodyName:
+    path, _, query = url.target.partition("?")
+    *folders, last = [unquote(part, errors="replace") for part in path.split("/")[1:]]
+    stem, extension = _split(last or "index")
+    stem = _safe(stem)
+    if query:
+        stem += "_" + _clipped(_safe(unquote(query, errors="replace")), _QUERY_MOST)
+    mark = hashlib.blake2b(url.href.encode(), digest_size=5).hexdigest()
+    return BodyName(
+        "/".join(_folders(url.origin.authority, folders)), f"{_clipped(stem, _CUT_TO)}~{mark}", extension
+    )
+
+
+def _folders(host: str, parts: list[str]) -> list[str]:
+    """Return the directories, as many from the first one as there is room for."""
+    plain = _PLAIN_HOST.fullmatch(host)
+    folders = [host.replace(":", "+") if plain else _safe(host.replace("[", "").replace("]", ""))]
+    room = _FOLDERS_BYTES
+    for part in parts[: _FOLDERS_MOST - 1]:
+        folder = _safe(part)
+        room -= len(folder.encode()) + 1
+        if room < 0:
+            break
+        folders.append(folder)
+    return folders
+
+
+def _safe(text: str) -> str:
+    """Return one part of a name: everything in it that could do harm is `_`."""
+    known = "".join(c if c in _SAFE or _is_letter(c) else "_" for c in unicodedata.normalize("NFC", text))
+    part = _clipped(known, _CUT_TO) if len(known.encode()) > _PART_MOST else known
+    if part[:1] in {"", ".", "-"} or _DEVICE.match(part):
+        part = "_" + part.lstrip(".-")
+    return part.removesuffix(".") + "_" if part.endswith(".") else part
+
+
+def _is_letter(character: str) -> bool:
+    """Whether it is a letter, a digit or a mark on one, in any script but ASCII."""
+    return character > "\x7f" and unicodedata.category(character)[0] in "LMN"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Return stem and extension; the extension of `x.tar.gz` is `.tar.gz`."""
+    extension = _EXTENSION.search(name)
+    return (name[: extension.start()], extension[0]) if extension else (name, "")
+
+
+def _clipped(text: str, at_most: int) -> str:
+    """Return as much from the start of a text as fits into so many bytes of UTF-8."""
+    return text.encode()[:at_most].decode("utf-8", "ignore")

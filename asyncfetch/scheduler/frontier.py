@@ -1,0 +1,354 @@
+"""Whose turn it is: the one place where the global limit and the limits of every host meet.
+
+What it is for: `take` gives a turn only when a global place is free and a host may be contacted, and marks both
+places in the same call. A host that is full or wants to be left alone holds no global place, and costs nothing
+until something changes for it.
+
+The order. Turns of one *lane* (one caller: all single requests, or one list) for one host wait in a *queue*,
+first in, first out; what comes again, a retry or a redirect, goes before what is fresh, so that old work ends
+first. In a lane the queues take turns, and the lanes take turns with each other, so that neither a host with
+100,000 URLs nor a list with as many keeps anybody else waiting for more than one turn of each.
+
+Where a queue is. Every queue has something to give, and is in exactly one of three rings:
+
+- its lane's `ready`: its host had a place, as far as anybody looked;
+- its host's `line`: somebody looked, and the host was full or paused. A place that becomes free, or a pause that
+  ends, *calls* the first of the line whose lane is not paused back to its lane;
+- its lane's `called`: where it is called back if several lanes want that host. The next place there is its own;
+  another queue that looks meanwhile goes into the line. Otherwise a lane whose turn always comes just after the
+  place has gone could wait for ever. A lane serves called and ready queues alternately.
+
+What always holds, between any two calls:
+
+1. `in_flight` is the sum over all hosts, at most `total`, and no host has more in flight than its limit.
+2. A host exists while something is in flight or queued for it or its pause is not over, and no longer.
+3. If a host may go and its line is not empty, then a queue of a lane that is not paused has been called, so the
+   line cannot be forgotten. Hence: whoever pauses, drops or closes what was called, calls the next; and a called
+   queue that has had its turn calls the next if the host may still go.
+4. A lane is in the ring of lanes if and only if it is not paused and one of its own rings is not empty.
+5. A host that is paused has one entry in the heap of pauses, not later than the pause's end.
+
+So `take` either finds a turn at once or moves a queue into a line, and each such move is paid for by the place
+that was taken before it. Nothing is looked at twice without a reason, and there is no loop over hosts or lanes.
+
+Time. Two heaps (`waits.py`) hold what waits for it: turns that back off (they hold no place, and go to the front of
+their queue when they are due) and pauses of hosts. What was dropped, or a pause that grew longer, is put right when
+its entry comes up. `take` looks at the heaps only when the earliest time in them has come.
+
+Costs: `add`, `take` and `finished` are a few assignments each, whatever the number of turns, hosts and lanes;
+only what waits for a time costs a logarithm. `pause` costs one step for each queue of the lane that is called at
+that moment, `close` one for each turn that it gives back.
+"""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Generic, TypeVar
+
+from asyncfetch.scheduler.host import ANSWERED, Host, Outcome
+from asyncfetch.scheduler.lane import QUEUED, UNQUEUED, Lane, Queue, QueuedHost, Turn
+from asyncfetch.scheduler.ring import Ring
+from asyncfetch.scheduler.waits import Waits
+from asyncfetch.settings import Limits, Retry
+
+__all__ = ["Frontier"]
+
+T = TypeVar("T", bound=Turn)
+
+_LONGEST_PAUSE = Retry().max_wait
+
+
+class Frontier(Generic[T]):
+    """The queues of all lanes and hosts. Not for several threads, and without a clock: `now` is an argument.
+
+    All times are seconds of one monotonic clock.
+
+    Attributes:
+        total: how many turns may be in flight at once; it may be changed at any time.
+        in_flight: turns that were taken and are not finished.
+        hosts: every host that exists at the moment, by key; to look at.
+    """
+
+    def __init__(self, limits: Limits, rng: Random, *, longest_pause: float = _LONGEST_PAUSE) -> None:
+        """Start empty.
+
+        Args:
+            limits: `total` and `per_host` of it.
+            rng: where chance comes from.
+            longest_pause: seconds that a host may ask to be left alone at a time (`Retry.max_wait`).
+        """
+        self.total = limits.total
+        self.in_flight = 0
+        self.hosts: dict[str, QueuedHost] = {}
+        self._per_host = limits.per_host
+        self._longest_pause = longest_pause
+        self._rng = rng
+        self._lanes: Ring[Lane] = Ring()
+        self._waits = Waits()
+
+    # Lanes
+
+    def lane(self) -> Lane:
+        """Make a lane; its turn comes with its first turns, after the other lanes'."""
+        return Lane()
+
+    def pause(self, lane: Lane) -> None:
+        """Give nothing of a lane out until `resume`; what is in flight goes on."""
+        if lane.paused:
+            return
+        lane.paused = True
+        if lane.listed:
+            self._unlist(lane)
+        while (queue := lane.called.first) is not None:
+            queue.move(lane.ready)
+            queue.host.called = None
+            self._call(queue.host)
+
+    def resume(self, lane: Lane) -> None:
+        """Let a paused lane take turns again; a closed one stays as it is."""
+        if lane.paused and not lane.closed:
+            lane.paused = False
+            if lane.has_next:
+                self._list(lane)
+
+    def close(self, lane: Lane) -> list[T]:
+        """End a lane and give back every turn that waits in it; those in flight remain until they are finished.
+
+        A turn that is added to it afterwards is dropped.
+        """
+        self.pause(lane)
+        lane.closed = True
+        turns: list[T] = []
+        for queue in list(lane.queues.values()):
+            turns += queue.turns()
+            self._remove(queue)
+        turns += lane.delayed.values()
+        lane.delayed.clear()
+        lane.queued = 0
+        for turn in turns:
+            turn.ticket = UNQUEUED
+        return turns
+
+    # Turns
+
+    def add(self, turn: T, *, front: bool = False) -> None:
+        """Queue a turn for its host, in its lane; `front` is for one that comes again.
+
+        A turn that was dropped, or whose lane is closed, is dropped here and never comes out.
+
+        Raises:
+            ValueError: it is queued already.
+        """
+        lane = turn.lane
+        if turn.dropped or lane.closed or turn.ticket:
+            self._refuse(turn)
+            return
+        turn.ticket = QUEUED
+        lane.queued += 1
+        queue = lane.queues.get(turn.host)
+        if queue is None:
+            queue = self._open(lane, turn.host)
+        queue.push(turn, front)
+
+    def add_later(self, turn: T, at: float) -> None:
+        """Queue a turn that goes to the front of its queue at a time; until then it holds no place.
+
+        Like `add` otherwise.
+
+        Raises:
+            ValueError: it is queued already.
+        """
+        if turn.dropped or turn.lane.closed or turn.ticket:
+            self._refuse(turn)
+            return
+        self._waits.delay(turn, at)
+
+    def drop(self, turn: T) -> None:
+        """Give a turn up: it never comes out, now or if it is added again. One in flight is only marked."""
+        if turn.dropped:
+            return
+        turn.dropped = True
+        lane, ticket = turn.lane, turn.ticket
+        if ticket == UNQUEUED:
+            return
+        turn.ticket = UNQUEUED
+        lane.queued -= 1
+        if ticket != QUEUED:
+            del lane.delayed[ticket]
+            return
+        queue = lane.queues[turn.host]
+        queue.bury()
+        if not queue:
+            self._remove(queue)
+
+    def take(self, now: float) -> T | None:
+        """Give the next turn that may go now, and take its global place and its host's, or None.
+
+        After None, call again when a turn has been added or finished, a lane resumed, or `wake_at` has come.
+        """
+        if now >= self._waits.next_at:
+            self._wake(now)
+        if self.in_flight >= self.total:
+            return None
+        lanes = self._lanes
+        while (lane := lanes.first) is not None and (queue := lane.next_queue()) is not None:
+            host = queue.host
+            if host.may_go(now) and (host.called is None or host.called is queue):
+                lanes.first = lane.after
+                return self._give(queue, host, now)
+            self._park(queue)
+        return None
+
+    def finished(self, key: str, outcome: Outcome, now: float) -> None:
+        """Free the two places of a turn that was taken for the host `key`, and let the host learn from it.
+
+        Raises:
+            KeyError: nothing was taken for that host.
+        """
+        host = self.hosts[key]
+        host.in_flight -= 1
+        self.in_flight -= 1
+        if outcome is not ANSWERED:
+            self._settle(host, outcome, now)
+        if host.line.first is not None:
+            if host.called is None and host.may_go(now):
+                self._call(host)
+        elif not host.queues and host.is_neutral:
+            del self.hosts[key]
+
+    # Looking
+
+    def wake_at(self) -> float | None:
+        """Say when time alone may make `take` give something, or None if it never will.
+
+        While the global limit is reached nothing but `finished` can, so that is None as well. It may be too early
+        (what becomes due is of a paused lane, or its host is full), never too late; and whatever its reason was,
+        a `take` at that time uses it up.
+        """
+        if self.in_flight >= self.total:
+            return None
+        self._waits.tidy()
+        return None if self._waits.next_at == math.inf else self._waits.next_at
+
+    def host(self, key: str) -> Host:
+        """Return a host's state, of a new host if there is none yet."""
+        return self._host(key)
+
+    def peek(self, key: str) -> Host | None:
+        """Return a host's state if the frontier has anything to do with it at the moment."""
+        return self.hosts.get(key)
+
+    # Inside
+
+    def _refuse(self, turn: T) -> None:
+        """Drop a turn that can no longer be queued."""
+        if turn.ticket:
+            raise ValueError(f"the turn for {turn.host} is queued already")
+        turn.dropped = True
+
+    def _host(self, key: str) -> QueuedHost:
+        host = self.hosts.get(key)
+        if host is None:
+            host = self.hosts[key] = QueuedHost(key, self._per_host)
+        return host
+
+    def _open(self, lane: Lane, key: str) -> Queue:
+        """Make the queue of a lane for a host; behind a line, if there is one."""
+        host = self._host(key)
+        host.queues += 1
+        waits = host.line.first is not None
+        queue = lane.queues[key] = Queue(lane, host, host.line if waits else lane.ready)
+        if not waits and not lane.listed and not lane.paused:
+            self._list(lane)
+        return queue
+
+    def _remove(self, queue: Queue) -> None:
+        """Forget a queue that has nothing more to give, and its host with it if that was all."""
+        lane, host = queue.lane, queue.host
+        queue.ring.leave(queue)
+        del lane.queues[host.key]
+        host.queues -= 1
+        if lane.listed and not lane.has_next:
+            self._unlist(lane)
+        if host.called is queue:
+            host.called = None
+            self._call(host)
+        if not host.queues and host.is_neutral:
+            del self.hosts[host.key]
+
+    def _give(self, queue: Queue, host: QueuedHost, now: float) -> T:
+        """Take the places for the first turn of a queue, and pass the turn on to the lane's next host."""
+        turn: T = queue.pop()
+        turn.ticket = UNQUEUED
+        lane = queue.lane
+        lane.queued -= 1
+        host.in_flight += 1
+        self.in_flight += 1
+        queue.ring.first = queue.after
+        if host.queues > 1 or host.called is not None:
+            self._pass_on(queue, host, now)
+        if not queue:
+            self._remove(queue)
+        return turn
+
+    def _pass_on(self, queue: Queue, host: QueuedHost, now: float) -> None:
+        """Call the next queue of a contested host after one has had its turn."""
+        if host.called is queue:
+            host.called = None
+            queue.move(queue.lane.ready)
+        if host.called is None and host.may_go(now):
+            self._call(host)
+
+    def _park(self, queue: Queue) -> None:
+        """Put a queue that cannot go now into its host's line: in front, if it was called before."""
+        lane, host = queue.lane, queue.host
+        queue.move(host.line)
+        if host.called is queue:
+            host.called = None
+            host.line.first = queue
+        if not lane.has_next:
+            self._unlist(lane)
+
+    def _call(self, host: QueuedHost) -> None:
+        """Let the first in a host's line, whose lane is not paused, back into its lane."""
+        while (queue := host.line.first) is not None:
+            lane = queue.lane
+            if lane.paused:
+                queue.move(lane.ready)
+                continue
+            if host.queues > 1:
+                host.called = queue
+                queue.move(lane.called)
+            else:
+                queue.move(lane.ready)
+            if not lane.listed:
+                self._list(lane)
+            return
+
+    def _list(self, lane: Lane) -> None:
+        lane.listed = True
+        self._lanes.join(lane)
+
+    def _unlist(self, lane: Lane) -> None:
+        lane.listed = False
+        self._lanes.leave(lane)
+
+    def _settle(self, host: QueuedHost, outcome: Outcome, now: float) -> None:
+        """Let a host's state move, and remember when its pause ends if that is new."""
+        was_paused = host.paused_until
+        host.settle(outcome, now, self._longest_pause, self._rng)
+        if host.paused_until and not was_paused:
+            self._waits.watch(host)
+
+    def _wake(self, now: float) -> None:
+        """Queue what is due and end the pauses that are over."""
+        for turn in self._waits.due_turns(now):
+            self.add(turn, front=True)
+        for host in self._waits.rested_hosts(now):
+            host.resume()
+            if host.called is None:
+                self._call(host)
+            if not host.queues and host.is_neutral:
+                del self.hosts[host.key]
+        self._waits.tidy()

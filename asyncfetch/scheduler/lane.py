@@ -1,0 +1,177 @@
+"""What the frontier queues and how it is laid out: turns, in queues, in lanes and in lines before hosts.
+
+These are the frontier's own pieces; they keep themselves tidy and decide nothing. `frontier.py` has the story.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from asyncfetch.scheduler.host import Host
+from asyncfetch.scheduler.ring import Link, Ring
+
+__all__ = ["QUEUED", "UNQUEUED", "Lane", "Queue", "QueuedHost", "Turn"]
+
+UNQUEUED = 0
+QUEUED = -1
+
+_DEAD_WORTH_CLEARING = 64
+
+
+class Turn:
+    """One request that waits for its turn; the client's own class derives from this.
+
+    Attributes:
+        host: `host:port`, where it wants to go. It may change, but not while the frontier has the turn.
+        lane: whose turn it is. It stays.
+        dropped: it was given up and will never come out. Only the frontier sets this.
+        ticket: the frontier's own: `UNQUEUED`, `QUEUED`, or the number under which it waits for a time.
+    """
+
+    __slots__ = ("dropped", "host", "lane", "ticket")
+
+    def __init__(self, host: str, lane: Lane) -> None:
+        self.host = host
+        self.lane = lane
+        self.dropped = False
+        self.ticket = UNQUEUED
+
+
+class QueuedHost(Host):
+    """A host and who waits for it.
+
+    Attributes:
+        queues: how many lanes have turns for it.
+        line: queues that found it full or paused, the one that came first in front.
+        called: of several queues, the one that has its next place.
+    """
+
+    __slots__ = ("called", "line", "queues")
+
+    def __init__(self, key: str, limit: int) -> None:
+        super().__init__(key, limit)
+        self.queues = 0
+        self.line: Ring[Queue] = Ring()
+        self.called: Queue | None = None
+
+
+class Queue(Link):
+    """The turns of one lane for one host, first in, first out; those that come again go before the fresh ones.
+
+    It never begins with a dropped turn, so that a queue is empty if and only if it has nothing to give.
+
+    Attributes:
+        ring: where it is: its lane's `ready` or `called`, or its host's `line`.
+    """
+
+    __slots__ = ("_again", "_dead", "_fresh", "host", "lane", "ring")
+
+    def __init__(self, lane: Lane, host: QueuedHost, ring: Ring[Queue]) -> None:
+        self.lane = lane
+        self.host = host
+        self.ring = ring
+        self._fresh: deque[Any] = deque()
+        self._again: deque[Any] | None = None
+        self._dead = 0
+        ring.join(self)
+
+    def push(self, turn: Turn, front: bool) -> None:
+        """Put a turn behind the others, or in front behind the others that came again."""
+        if not front:
+            self._fresh.append(turn)
+        elif self._again is None:
+            self._again = deque((turn,))
+        else:
+            self._again.append(turn)
+
+    def pop(self) -> Any:
+        """Take the first turn out; there is one."""
+        turns = self._again or self._fresh
+        turn = turns.popleft()
+        if self._dead:
+            self.trim()
+        return turn
+
+    def bury(self) -> None:
+        """Count one turn that was dropped; it goes when it is first, or when half of a long queue is dropped."""
+        self._dead += 1
+        self.trim()
+        if self._dead > _DEAD_WORTH_CLEARING and 2 * self._dead > len(self._fresh) + len(self._again or ()):
+            self._fresh = deque(turn for turn in self._fresh if not turn.dropped)
+            self._again = deque(turn for turn in self._again or () if not turn.dropped)
+            self._dead = 0
+
+    def trim(self) -> None:
+        """Let dropped turns go until the first one is alive."""
+        for turns in (self._again, self._fresh):
+            while turns and turns[0].dropped:
+                turns.popleft()
+                self._dead -= 1
+
+    def turns(self) -> list[Any]:
+        """Everything that is alive, in order."""
+        return [turn for turns in (self._again or (), self._fresh) for turn in turns if not turn.dropped]
+
+    def move(self, ring: Ring[Queue]) -> None:
+        """Leave one ring for the end of another."""
+        self.ring.leave(self)
+        self.ring = ring
+        ring.join(self)
+
+    def __bool__(self) -> bool:
+        return bool(self._fresh or self._again)
+
+
+class Lane(Link):
+    """The queue of one caller: all single requests, or one list.
+
+    Attributes:
+        queued: turns that wait here, those for a time included.
+        paused: nothing of it is given out. Set by `Frontier.pause` and `Frontier.resume` only.
+        closed: it takes no more turns. Set by `Frontier.close` only.
+        queues: by host key; none is empty.
+        ready: the queues whose hosts may have a place, as a ring.
+        called: the queues to which a contested host has given its next place, as a ring.
+        delayed: turns that wait for a time, by ticket.
+        listed: whether the lane itself is in the frontier's ring.
+        favours_called: whether `called` goes before `ready` this time.
+    """
+
+    __slots__ = (
+        "called",
+        "closed",
+        "delayed",
+        "favours_called",
+        "listed",
+        "paused",
+        "queued",
+        "queues",
+        "ready",
+    )
+
+    def __init__(self) -> None:
+        self.queued = 0
+        self.paused = self.closed = self.listed = False
+        self.queues: dict[str, Queue] = {}
+        self.ready: Ring[Queue] = Ring()
+        self.called: Ring[Queue] = Ring()
+        self.delayed: dict[int, Any] = {}
+        self.favours_called = True
+
+    def next_queue(self) -> Queue | None:
+        """Say which queue is next, called and ready ones alternately, or None if there is no next."""
+        called, ready = self.called.first, self.ready.first
+        if called is not None and (self.favours_called or ready is None):
+            self.favours_called = False
+            return called
+        self.favours_called = True
+        return ready
+
+    @property
+    def has_next(self) -> bool:
+        """Whether some queue is in one of its rings."""
+        return self.ready.first is not None or self.called.first is not None
+
+    def __repr__(self) -> str:
+        return f"<Lane {self.queued} queued{', paused' * self.paused}{', closed' * self.closed}>"

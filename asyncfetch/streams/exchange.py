@@ -1,0 +1,186 @@
+"""One request and its response on one connection, and what becomes of the connection afterwards.
+
+The head comes first; the body is then read piece by piece, decoded and bounded, by whoever wants it. Every
+exchange must be ended: by `release` when its body is complete, by `drain` when nobody wants the body, by `discard` otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from time import monotonic
+
+from asyncfetch.errors import FetchError, IncompleteMessage
+from asyncfetch.settings import Timeouts
+from asyncfetch.streams.body import open_body
+from asyncfetch.streams.connection import Connection
+from asyncfetch.streams.decoding import Decoder, check_growth, make_decoder
+from asyncfetch.streams.http1 import HeadParser, choose_framing, may_persist, read_head
+from asyncfetch.streams.pool import Pool
+
+__all__ = ["Exchange", "StaleConnection"]
+
+_DRAIN_AT_MOST = 64 * 1024
+_DRAIN_WITHIN = 1.0  # seconds; a connection is not worth more
+
+
+class StaleConnection(Exception):
+    """The connection had been used before and ended before the first byte of an answer: it had died while idle.
+
+    RFC 9112 section 9.3.1 lets a client send such a request again, once, by itself.
+    """
+
+
+class Exchange:
+    """A request that was sent, and its response.
+
+    Attributes:
+        connection: what it goes over.
+        head: the response's head, after `begin`.
+        ttfb: seconds from the request sent to the head complete.
+        decoded: bytes of content given out so far.
+        wire: body bytes received so far as sent, without the framing.
+    """
+
+    __slots__ = (
+        "_body",
+        "_decoder",
+        "_framing",
+        "_max_body",
+        "_on_wire",
+        "_pool",
+        "connection",
+        "decoded",
+        "head",
+        "ttfb",
+        "wire",
+    )
+
+    def __init__(self, pool: Pool, connection: Connection) -> None:
+        self._pool = pool
+        self.connection = connection
+        self.decoded = 0
+        self.wire = 0
+        self.ttfb = 0.0
+        self._decoder: Decoder | None = None
+        self._max_body: int | None = None
+
+    async def begin(
+        self, request: bytes, method: str, parser: HeadParser, *, timeouts: Timeouts, total_at: float
+    ) -> None:
+        """Send the request and read the head of its response.
+
+        Args:
+            request: the encoded request.
+            method: its method, which decides about the body.
+            parser: parses heads.
+            timeouts: the deadlines in seconds.
+            total_at: the loop's time when all must be over; infinity for never.
+
+        Raises:
+            StaleConnection: send it again on a new connection.
+            ProtocolError: the answer is not HTTP/1.x, or its framing is contradictory.
+            FetchTimeout: a deadline passed.
+        """
+        connection = self.connection
+        reader = connection.reader
+        before = reader.received
+        sent = monotonic()
+        connection.expect_head(sent, timeouts, total_at)
+        connection.write(request)
+        try:
+            self.head = head = await read_head(reader, parser)
+        except IncompleteMessage as error:
+            if connection.served and reader.received == before:
+                raise StaleConnection from error
+            raise
+        now = monotonic()
+        self.ttfb = now - sent
+        connection.expect_body(now)
+        self._framing = choose_framing(head, method)
+        self._body = open_body(reader, self._framing, parser, connection.ended_cleanly)
+
+    def accept(self, max_body: int | None, on_wire: Callable[[int], None]) -> None:
+        """Prepare to read the content: choose the decoder, and allow `max_body` decoded bytes, None any number.
+
+        `on_wire` is told the number of body bytes as they come, as sent.
+
+        Raises:
+            DecodingError: the content coding is not known.
+            BodyTooLarge: the length that the head announces is over the limit.
+        """
+        self._on_wire = on_wire
+        codings = self.head.content_encoding
+        if codings and not self._body.complete:
+            self._decoder = make_decoder(codings, max_decoded=max_body)
+        self._max_body = max_body
+        if max_body is not None and isinstance(self._framing, int) and self._decoder is None:
+            check_growth(self._framing, self._framing, max_body)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the body has been read to its end."""
+        return self._body.complete
+
+    async def read(self) -> Iterable[bytes]:
+        """Read on and return the decoded pieces that this gave; they must all be taken before the next call.
+
+        Raises:
+            ProtocolError: the body is not whole.
+            BodyError: the content is too large, or cannot be decoded; while the pieces are taken, too.
+            FetchTimeout: a deadline passed.
+        """
+        data = await self._body.read()
+        self.wire += len(data)
+        self._on_wire(len(data))
+        if self._decoder is not None:
+            return self._decode(data)
+        self.decoded += len(data)
+        if self._max_body is not None:
+            check_growth(self.decoded, self.wire, self._max_body)
+        return (data,) if data else ()
+
+    def _decode(self, data: bytes) -> Iterator[bytes]:
+        assert self._decoder is not None
+        for piece in self._decoder.decode(data):
+            self.decoded += len(piece)
+            yield piece
+        if self._body.complete:
+            self._decoder.finish()
+
+    async def read_all(self) -> bytes:
+        """Read the whole body into memory; raises as `read` does."""
+        pieces: list[bytes] = []
+        while not self._body.complete:
+            pieces.extend(await self.read())
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    # --- the end of it
+
+    def release(self) -> None:
+        """Give the connection back after the complete body, for another request if this one allows it."""
+        if may_persist(self.head):
+            self._pool.release(self.connection)
+        else:
+            self._pool.finish(self.connection)
+
+    def discard(self) -> None:
+        """Close the connection: the exchange is given up."""
+        self._pool.discard(self.connection)
+
+    async def drain(self) -> None:
+        """Read a body that nobody wants away if it is short, not decoding it; otherwise close the connection."""
+        left = _DRAIN_AT_MOST
+        self.connection.hurry(monotonic() + _DRAIN_WITHIN)
+        try:
+            while left > 0 and not self._body.complete:
+                left -= len(await self._body.read())
+        except FetchError:
+            self.discard()
+            return
+        except BaseException:
+            self.discard()
+            raise
+        if self._body.complete:
+            self.release()
+        else:
+            self.discard()

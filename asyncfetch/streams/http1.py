@@ -1,0 +1,368 @@
+"""HTTP/1.1 messages (RFC 9112), in the RFC's own order: a request out; a response's head in, and its framing.
+
+Strict where leniency would guess: nothing is dropped silently, and what could be read in two ways is malformed.
+Bodies are read in `body`; who may send what to whom is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import Enum
+
+from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLarge, shown
+from asyncfetch.streams.wire import WireReader
+
+__all__ = [
+    "Framing",
+    "Head",
+    "HeadParser",
+    "check_field",
+    "choose_framing",
+    "encode_fields",
+    "encode_request",
+    "may_persist",
+    "read_head",
+]
+
+HEAD_LIMIT = 256 * 1024
+LINE_LIMIT = 128 * 1024
+FIELDS_LIMIT = 2000
+INTERIM_LIMIT = 32
+_REMEMBERED_AT_MOST = 1000
+
+# RFC 9110 section 5.6.2: token = 1*tchar
+_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110 section 5.5: a field value holds no control characters other than HTAB
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# what our own requests hold as target and as host: visible ASCII
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+# RFC 9112 section 4: status-line = HTTP-version SP status-code SP [ reason-phrase ]; the last SP may be missing
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: (.*))?", re.DOTALL)
+# RFC 9110 section 8.6: Content-Length = 1*DIGIT; 18 digits are more than any disk holds
+_LENGTH = re.compile(rb"0*[0-9]{1,18}")
+_BLANKS = b" \t"
+_START = b"HTTP/1."
+
+_FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding"})
+
+
+# --- RFC 9112 section 3: request
+
+
+def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Encode the fields that requests share, one line each (RFC 9112 section 5); values are sent as Latin-1.
+
+    Raises:
+        ValueError: a name is no token, or a value holds what could end its line.
+    """
+    lines = []
+    for name, value in fields:
+        check_field(name, value)
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+def encode_request(method: str, target: str, authority: str, fields: bytes) -> bytes:
+    """Encode the head of a request without body (RFC 9112 section 3).
+
+    Args:
+        method: `GET` or `HEAD`.
+        target: in origin form (section 3.2.1): path and query, percent-encoded.
+        authority: the Host field's value (RFC 9110 section 7.2).
+        fields: the other fields, as `encode_fields` gives them.
+
+    Raises:
+        ValueError: the target or the authority holds a character that could end its line.
+    """
+    if not (_VISIBLE.fullmatch(target) and _VISIBLE.fullmatch(authority)):
+        raise ValueError(f"{shown(target)} at {shown(authority)} cannot stand in a request")
+    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (
+        method.encode(),
+        target.encode(),
+        authority.encode(),
+        fields,
+    )
+
+
+def check_field(name: str, value: str) -> None:
+    """Check a field that is to be sent (RFC 9110 section 5).
+
+    Raises:
+        ValueError: the name is no token, or the value holds a control character or one beyond Latin-1.
+    """
+    if not (name.isascii() and _TOKEN.fullmatch(name.encode())):
+        raise ValueError(f"{shown(name)} is not a header name")
+    if not _FIELD_VALUE.fullmatch(value):
+        raise ValueError(f"the value of the header {name} holds a line break or control character: {shown(value)}")
+
+
+# --- RFC 9112 sections 4 and 5: the head of a response
+
+
+class Head:
+    """Status line and fields of one response.
+
+    Attributes:
+        minor: the digit after `HTTP/1.`.
+        status: 100 to 999.
+        reason: the reason phrase; may be empty.
+        fields: (name, value) as received, in order; values without blanks around them.
+        framing: values of the fields that frame the message, by lower-case name.
+    """
+
+    __slots__ = ("fields", "framing", "minor", "reason", "status")
+
+    def __init__(
+        self,
+        start: tuple[int, int, bytes],
+        fields: list[tuple[bytes, bytes]],
+        framing: dict[bytes, list[bytes]],
+    ) -> None:
+        self.minor, self.status, self.reason = start
+        self.fields = fields
+        self.framing = framing
+
+    @property
+    def content_encoding(self) -> list[bytes] | None:
+        """The values of the Content-Encoding fields, or None."""
+        return self.framing.get(b"content-encoding")
+
+
+class HeadParser:
+    """Parses heads, and remembers the start lines and field names that it has checked before.
+
+    Servers repeat themselves: most lines of most heads cost one dictionary look-up.
+    """
+
+    __slots__ = ("_names", "_starts")
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, bytes] = {}
+        self._starts: dict[bytes, tuple[int, int, bytes]] = {}
+
+    def parse(self, block: bytes) -> Head:
+        """Parse a head (RFC 9112 sections 4 and 5), given without the empty line that ends it.
+
+        Raises:
+            MalformedMessage: the block breaks the grammar.
+            MessageTooLarge: a line or the number of fields is over its limit.
+        """
+        lines = _split_lines(block)
+        start = self._starts.get(lines[0]) or self._learn_start(lines[0])
+        framing: dict[bytes, list[bytes]] = {}
+        return Head(start, self.parse_fields(lines, 1, framing), framing)
+
+    def parse_fields(
+        self, lines: list[bytes], first: int, framing: dict[bytes, list[bytes]]
+    ) -> list[tuple[bytes, bytes]]:
+        """Parse field lines from `lines[first]` on (RFC 9112 section 5).
+
+        Values of the fields that frame a message are added to `framing` too. A folded line (obs-fold, section 5.2)
+        is joined to its value by one space.
+
+        Raises:
+            MalformedMessage: a line is no field.
+            MessageTooLarge: there are more than 2,000 fields.
+        """
+        if len(lines) - first > FIELDS_LIMIT:
+            raise MessageTooLarge(f"the head has more than {FIELDS_LIMIT} fields")
+        names = self._names
+        fields: list[tuple[bytes, bytes]] = []
+        for line in _unfold(lines, first):
+            name, colon, value = line.partition(b":")
+            key = names.get(name)
+            if key is None:
+                key = self._learn_name(name, line)
+            if not colon:
+                raise MalformedMessage(f"a header line has no colon: {shown(line)}")
+            value = value.strip(_BLANKS)
+            fields.append((name, value))
+            if key:
+                framing.setdefault(key, []).append(value)
+        return fields
+
+    def _learn_start(self, line: bytes) -> tuple[int, int, bytes]:
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None or int(match[2]) < 100:
+            raise MalformedMessage(f"the answer does not start with an HTTP/1.x status line: {shown(line)}")
+        start = (int(match[1]), int(match[2]), match[3] or b"")
+        if len(self._starts) < _REMEMBERED_AT_MOST and len(line) < LINE_LIMIT // 1000:
+            self._starts[line] = start
+        return start
+
+    def _learn_name(self, name: bytes, line: bytes) -> bytes:
+        """Check a field name; return it in lower case if it frames messages, otherwise nothing."""
+        if not _TOKEN.fullmatch(name):
+            raise MalformedMessage(f"a header line has no valid name: {shown(line)}")
+        lower = name.lower()
+        key = lower if lower in _FRAMING_FIELDS else b""
+        if len(self._names) < _REMEMBERED_AT_MOST and len(name) < LINE_LIMIT // 1000:
+            self._names[name] = key
+        return key
+
+
+def _split_lines(block: bytes) -> list[bytes]:
+    """Split at CRLF, or at LF alone (RFC 9112 section 2.2); any other CR, or a NUL, is malformed."""
+    line_ends = block.count(b"\r\n")
+    if block.count(b"\r") != line_ends or b"\0" in block:
+        raise MalformedMessage("the head contains a bare CR or a NUL")
+    if block.count(b"\n") != line_ends:
+        block = block.replace(b"\r\n", b"\n")
+        lines = block.split(b"\n")
+    else:
+        lines = block.split(b"\r\n")
+    if len(block) > LINE_LIMIT and max(map(len, lines)) > LINE_LIMIT:
+        raise MessageTooLarge(f"a header line is longer than {LINE_LIMIT // 1024} KiB")
+    return lines
+
+
+def _unfold(lines: list[bytes], first: int) -> list[bytes]:
+    """Join folded lines (RFC 9112 section 5.2) to the one before; the list itself when nothing is folded."""
+    lines = lines[first:]
+    if not any(line[:1] in (b" ", b"\t") for line in lines):
+        return lines
+    joined: list[list[bytes]] = []
+    for line in lines:
+        if line[:1] not in (b" ", b"\t"):
+            joined.append([line])
+        elif joined:
+            joined[-1].append(line.strip(_BLANKS))
+        else:
+            raise MalformedMessage("the first header line starts with white space")
+    return [b" ".join(parts) for parts in joined]
+
+
+async def read_head(reader: WireReader, parser: HeadParser) -> Head:
+    """Read the head of the final response; interim responses (RFC 9110 section 15.2) are skipped.
+
+    What follows the head stays in the reader.
+
+    Raises:
+        IncompleteMessage: the connection ended first.
+        MalformedMessage: not HTTP/1.x, or a protocol switch that nobody asked for.
+        MessageTooLarge: over 256 KiB, or more than 32 interim responses.
+        FetchTimeout: a deadline ended the connection.
+    """
+    for _ in range(INTERIM_LIMIT + 1):
+        head = parser.parse(await _read_block(reader))
+        if head.status >= 200:
+            return head
+        if head.status == 101:
+            raise MalformedMessage("the server switches protocols (101) although nobody asked")
+    raise MessageTooLarge(f"more than {INTERIM_LIMIT} interim responses came before the answer")
+
+
+async def _read_block(reader: WireReader) -> bytes:
+    """Read up to the first empty line and return what stands before it."""
+    data = await reader.receive()
+    end, rest = _find_end(data, 0)
+    if end < 0 and data:
+        _check_start(data)
+        gathered = bytearray(data)
+        while end < 0 and len(gathered) <= HEAD_LIMIT:
+            data = await reader.receive()
+            if not data:
+                break
+            searched = max(0, len(gathered) - 3)
+            gathered += data
+            if searched < len(_START):
+                _check_start(bytes(gathered))
+            end, rest = _find_end(gathered, searched)
+        data = bytes(gathered)
+    if end < 0 and len(data) <= HEAD_LIMIT:
+        raise _cut_head(reader, data)
+    if end < 0 or end > HEAD_LIMIT:
+        raise MessageTooLarge(f"the head is larger than {HEAD_LIMIT // 1024} KiB")
+    reader.unread(data[rest:])
+    return data[:end]
+
+
+def _find_end(data: bytes | bytearray, start: int) -> tuple[int, int]:
+    """Find the first empty line: where the lines before it end, and where the rest starts; -1 without one."""
+    crlf = data.find(b"\n\r\n", start)
+    bare = data.find(b"\n\n", start, crlf + 1 if crlf >= 0 else len(data))
+    if bare >= 0:
+        end, rest = bare, bare + 2
+    elif crlf >= 0:
+        end, rest = crlf, crlf + 3
+    else:
+        return -1, -1
+    if end and data[end - 1] == 0x0D:
+        end -= 1
+    return end, rest
+
+
+def _check_start(data: bytes) -> None:
+    """Refuse another protocol at its first bytes: its server may well wait for us to speak first."""
+    if not data.startswith(_START[: len(data)]):
+        raise MalformedMessage(f"the answer is not HTTP/1.x: {shown(data)}")
+
+
+def _cut_head(reader: WireReader, data: bytes) -> IncompleteMessage:
+    if not data:
+        return IncompleteMessage(f"{reader.describe_end()} before the answer")
+    return IncompleteMessage(f"{reader.describe_end()} in the middle of the head")
+
+
+# --- RFC 9112 section 6: how long the body is
+
+
+class Framing(Enum):
+    """How the end of a body is known; a known length is given as an int instead."""
+
+    CHUNKED = "chunked"
+    UNTIL_CLOSE = "until close"
+
+
+def choose_framing(head: Head, method: str) -> int | Framing:
+    """Return the body's length in bytes, or how else its end is known (RFC 9112 section 6.3).
+
+    Raises:
+        MalformedMessage: a Transfer-Encoding other than `chunked`, or a Content-Length that is no number or
+            contradicts another one.
+    """
+    if method == "HEAD" or head.status in (204, 304):
+        return 0
+    framing = head.framing
+    if b"transfer-encoding" in framing:
+        codings = b",".join(framing[b"transfer-encoding"])
+        if codings.strip(_BLANKS).lower() != b"chunked":
+            raise MalformedMessage(f"the transfer coding {shown(codings)} is not chunked")
+        return Framing.CHUNKED
+    if b"content-length" in framing:
+        return _parse_length(framing[b"content-length"])
+    return Framing.UNTIL_CLOSE
+
+
+def _parse_length(values: list[bytes]) -> int:
+    if len(values) == 1 and len(values[0]) <= 18 and _LENGTH.fullmatch(values[0]):
+        return int(values[0])
+    listed = [value.strip(_BLANKS) for value in b",".join(values).split(b",")]
+    if not all(_LENGTH.fullmatch(value) for value in listed):
+        raise MalformedMessage(f"the Content-Length {shown(b','.join(values))} is not a length")
+    lengths = {int(value.lstrip(b"0") or b"0") for value in listed}
+    if len(lengths) > 1:
+        raise MalformedMessage(f"the Content-Lengths contradict each other: {shown(b', '.join(values))}")
+    return lengths.pop()
+
+
+# --- RFC 9112 section 9.3: may the connection be used again
+
+
+def may_persist(head: Head) -> bool:
+    """Whether the head allows another request on its connection, provided that the body comes whole.
+
+    Not after `Connection: close`, not with HTTP/1.0 unless it says keep-alive, and not when both Content-Length and
+    Transfer-Encoding frame the message, or HTTP/1.0 says chunked (section 6.1): somebody on the way may see it
+    differently.
+    """
+    framing = head.framing
+    if b"transfer-encoding" in framing and (b"content-length" in framing or head.minor == 0):
+        return False
+    if b"connection" not in framing:
+        return head.minor >= 1
+    options = {option.strip(_BLANKS) for option in b",".join(framing[b"connection"]).lower().split(b",")}
+    if b"close" in options:
+        return False
+    return head.minor >= 1 or b"keep-alive" in options

@@ -1,0 +1,182 @@
+"""Connections by origin: those that wait for their next request, and new ones when none does.
+
+The pool also owns the sweep: one timer, a few times a second and only while there is something to watch, that asks
+every connection in use whether a deadline has passed and closes those that were idle for too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from functools import partial
+from time import monotonic
+
+from asyncfetch.settings import Limits, Timeouts
+from asyncfetch.streams.connection import Connection, Dialler
+from asyncfetch.trace import Trace
+from asyncfetch.url import Origin
+
+__all__ = ["Pool"]
+
+SWEEP_EVERY = 0.25  # seconds; deadlines shorter than ten times this are looked at more often
+_SWEEP_AT_LEAST = 0.01
+_GOODBYE = 0.5  # seconds that closing waits for sockets to go
+
+
+class Pool:
+    """Gives connections out and takes them back.
+
+    Attributes:
+        opened: connections opened so far.
+    """
+
+    def __init__(self, dialler: Dialler, limits: Limits, trace: Trace | None = None) -> None:
+        self._dialler = dialler
+        self._limits = limits
+        self._trace = trace
+        self._loop = asyncio.get_running_loop()
+        self._idle: dict[str, list[Connection]] = {}
+        self._by_age: OrderedDict[Connection, None] = OrderedDict()
+        self._in_use: set[Connection] = set()
+        self._open: set[Connection] = set()
+        self._sweep_every = SWEEP_EVERY
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.opened = 0
+
+    @property
+    def idle(self) -> int:
+        """Connections that wait for a request."""
+        return len(self._by_age)
+
+    @property
+    def in_use(self) -> int:
+        """Connections that carry a request."""
+        return len(self._in_use)
+
+    async def acquire(self, origin: Origin, timeout: float, *, fresh: bool = False) -> Connection:
+        """Return an idle connection to the origin, or open one within `timeout` seconds; a new one if `fresh`.
+
+        Raises:
+            FetchError: the connection could not be opened; see `Dialler.open`.
+            OutOfDescriptors: no descriptor is left.
+        """
+        connection = None if fresh else self._take_idle(origin.name)
+        if connection is None:
+            connection = await self._dialler.open(origin, timeout)
+            self.opened += 1
+            self._open.add(connection)
+            connection.on_lost = self._forget
+            connection.on_surprise = partial(self._drop_idle, connection)
+        elif self._trace is not None:
+            self._trace.reusing(connection.ip)
+        self._in_use.add(connection)
+        if self._timer is None:
+            self._arm()
+        return connection
+
+    def watch(self, timeouts: Timeouts) -> None:
+        """Sweep often enough for these timeouts to be kept to about a tenth of the shortest."""
+        shortest = min(t for t in (timeouts.head, timeouts.read, timeouts.total, timeouts.speed_time) if t)
+        every = max(_SWEEP_AT_LEAST, shortest / 10)
+        if every < self._sweep_every:
+            self._sweep_every = every
+            if self._timer is not None:
+                self._timer.cancel()
+                self._arm()
+
+    def release(self, connection: Connection) -> None:
+        """Take a connection back after a complete exchange that allows another one."""
+        self._in_use.discard(connection)
+        if self._closed or not connection.reader.is_quiet or connection.is_lost:
+            connection.close()
+            return
+        connection.served += 1
+        connection.idle_since = monotonic()
+        connection.reader.on_surprise = connection.on_surprise
+        self._idle.setdefault(connection.origin.name, []).append(connection)
+        self._by_age[connection] = None
+        if len(self._by_age) > self._limits.idle_total:
+            self._drop_idle(next(iter(self._by_age)))
+
+    def finish(self, connection: Connection) -> None:
+        """Take a connection back after a complete exchange that does not allow another one."""
+        self._in_use.discard(connection)
+        connection.close()
+
+    def discard(self, connection: Connection) -> None:
+        """Take a connection back in the middle of an exchange: it is closed at once."""
+        self._in_use.discard(connection)
+        connection.abort()
+
+    def drop_idle(self) -> int:
+        """Close every idle connection, to free descriptors; return how many."""
+        count = len(self._by_age)
+        while self._by_age:
+            self._drop_idle(next(iter(self._by_age)))
+        return count
+
+    async def aclose(self) -> None:
+        """Close everything, and wait a moment for the sockets to go."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.drop_idle()
+        for connection in list(self._in_use):
+            self.discard(connection)
+        if self._open:
+            waits = [asyncio.ensure_future(connection.wait_closed()) for connection in self._open]
+            _, late = await asyncio.wait(waits, timeout=_GOODBYE)
+            for connection in list(self._open):
+                connection.abort()
+            if late:
+                await asyncio.wait(late, timeout=_GOODBYE)
+
+    # --- idle connections
+
+    def _take_idle(self, name: str) -> Connection | None:
+        """Take the connection that was used last: the likeliest to be alive."""
+        waiting = self._idle.get(name)
+        if not waiting:
+            return None
+        connection = waiting.pop()
+        if not waiting:
+            del self._idle[name]
+        del self._by_age[connection]
+        connection.reader.on_surprise = None
+        return connection
+
+    def _drop_idle(self, connection: Connection) -> None:
+        """Close an idle connection: too old, one too many, or something came although nobody asked."""
+        connection.reader.on_surprise = None
+        if connection in self._by_age:
+            del self._by_age[connection]
+            waiting = self._idle[connection.origin.name]
+            waiting.remove(connection)
+            if not waiting:
+                del self._idle[connection.origin.name]
+        connection.close()
+
+    def _forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+
+    # --- the sweep
+
+    def _arm(self) -> None:
+        self._timer = self._loop.call_later(self._sweep_every, self._sweep)
+
+    def _sweep(self) -> None:
+        now = monotonic()
+        for connection in list(self._in_use):
+            connection.check(now)
+        oldest = now - self._limits.idle_seconds
+        while self._by_age:
+            connection = next(iter(self._by_age))
+            if connection.idle_since > oldest:
+                break
+            self._drop_idle(connection)
+        if self._in_use or self._by_age:
+            self._arm()
+        else:
+            self._timer = None

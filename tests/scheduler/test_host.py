@@ -1,0 +1,92 @@
+"""One host's state: what an outcome does to it, and when it may be contacted."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, THROTTLED, Host, Outcome
+from asyncfetch.stats import HostState
+
+LONGEST = 300.0
+
+
+def settled(*outcomes: Outcome, now: float = 100.0) -> Host:
+    host = Host("a:80", 2)
+    for outcome in outcomes:
+        host.settle(outcome, now, LONGEST, Random(1))
+    return host
+
+
+def test_a_new_host_is_neutral_and_may_be_contacted() -> None:
+    """A host starts with nothing to remember."""
+    host = settled()
+    assert host.may_go(0.0)
+    assert host.is_neutral
+    assert (host.state, host.reason, host.paused_until) == (HostState.OK, "", 0.0)
+    assert repr(host) == "<Host a:80 ok 0/2>"
+
+
+def test_a_full_host_may_not_be_contacted() -> None:
+    """The limit counts requests in flight, and such a host has to be remembered."""
+    host = settled()
+    host.in_flight = 1
+    assert host.may_go(0.0)
+    host.in_flight = 2
+    assert not host.may_go(0.0)
+    assert not host.is_neutral
+
+
+@pytest.mark.parametrize(
+    "outcome", [ANSWERED, CANCELLED, FAILED, THROTTLED, Outcome("ok", 5.0), Outcome("failed", 5.0)]
+)
+def test_only_a_wait_that_the_host_asked_for_pauses_it(outcome: Outcome) -> None:
+    """Nothing but `throttled` with a Retry-After has an effect so far."""
+    assert settled(outcome).is_neutral
+
+
+@pytest.mark.parametrize("asked", [0.0, -1.0, float("nan")])
+def test_a_wait_that_is_none_does_not_pause(asked: float) -> None:
+    """Zero and what makes no sense is no pause."""
+    assert settled(Outcome("throttled", asked)).is_neutral
+
+
+@given(st.floats(0.001, 1e12), st.floats(0, 1e6), st.integers(0, 1000))
+def test_a_pause_lasts_as_long_as_asked_and_a_little_more(asked: float, now: float, seed: int) -> None:
+    """The end is at most the longest pause, a tenth and a second away, and never before what was asked."""
+    host = Host("a:80", 1)
+    host.settle(Outcome("throttled", asked), now, LONGEST, Random(seed))
+    wait = min(asked, LONGEST)
+    assert now + wait <= host.paused_until <= now + wait + min(0.1 * wait, 1.0) + 1e-9
+    assert host.state is HostState.WAITING
+    assert host.reason == "Retry-After"
+    assert not host.is_neutral
+    assert not host.may_go(host.paused_until - 1e-4)
+    assert host.may_go(host.paused_until)
+
+
+def test_hosts_do_not_come_back_in_step() -> None:
+    """Two hosts that asked for the same wait at the same time end it at different times."""
+    rng = Random(1)
+    first, second = Host("a:80", 1), Host("b:80", 1)
+    for host in (first, second):
+        host.settle(Outcome("throttled", 10.0), 0.0, LONGEST, rng)
+    assert first.paused_until != second.paused_until
+
+
+def test_a_longer_pause_is_never_cut_short() -> None:
+    """The later end counts, whichever came first."""
+    short, long = Outcome("throttled", 1.0), Outcome("throttled", 100.0)
+    assert settled(long, short).paused_until >= 200.0
+    assert settled(short, long).paused_until >= 200.0
+
+
+def test_a_resumed_host_is_as_new() -> None:
+    """After its pause a host has nothing to remember."""
+    host = settled(Outcome("throttled", 5.0))
+    host.resume()
+    assert host.is_neutral
+    assert (host.state, host.reason) == (HostState.OK, "")

@@ -1,0 +1,74 @@
+"""The frontier's pieces: a queue with dropped turns in it, and the order in which a lane serves its queues."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asyncfetch.scheduler.lane import Lane, Queue, QueuedHost, Turn
+
+
+def queue_of(lane: Lane, key: str) -> Queue:
+    return Queue(lane, QueuedHost(key, 1), lane.ready)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["push", "front", "pop", "drop", "drop", "drop"]), st.integers(0, 300))))
+def test_a_queue_gives_what_is_alive_in_order(steps: list[tuple[str, int]]) -> None:
+    """What comes again goes first, each kind in its order, and the queue is true while something is alive."""
+    lane = Lane()
+    queue = queue_of(lane, "a:80")
+    again: list[Turn] = []
+    fresh: list[Turn] = []
+    for step, place in steps:
+        alive = again + fresh
+        if step in {"push", "front"}:
+            turn = Turn("a:80", lane)
+            queue.push(turn, front=step == "front")
+            (again if step == "front" else fresh).append(turn)
+        elif alive:
+            turn = alive[place % len(alive)] if step == "drop" else queue.pop()
+            assert step == "drop" or turn is alive[0]
+            turn.dropped = step == "drop"
+            (again if turn in again else fresh).remove(turn)
+            if turn.dropped:
+                queue.bury()
+        assert queue.turns() == again + fresh
+        assert bool(queue) == bool(again or fresh)
+
+
+def test_dropped_turns_are_not_kept_for_long() -> None:
+    """However many are dropped behind one that waits, at most half of a long queue is dead."""
+    lane = Lane()
+    queue = queue_of(lane, "a:80")
+    queue.push(Turn("a:80", lane), front=False)
+    for number in range(10_000):
+        turn = Turn("a:80", lane)
+        queue.push(turn, front=number % 3 == 0)
+        if number % 3:
+            turn.dropped = True
+            queue.bury()
+        alive = 2 + number // 3
+        assert len(queue._fresh) + len(queue._again or ()) <= 2 * alive + 65
+    assert len(queue.turns()) == 1 + 3334
+
+
+def test_called_and_ready_queues_are_served_alternately() -> None:
+    """Neither ring of a lane can keep the other waiting."""
+    lane = Lane()
+    assert lane.next_queue() is None
+    assert not lane.has_next
+    ready = queue_of(lane, "a:80")
+    assert lane.next_queue() is ready
+    called = queue_of(lane, "b:80")
+    called.move(lane.called)
+    assert [lane.next_queue() for _ in range(4)] == [called, ready, called, ready]
+    ready.ring.leave(ready)
+    assert [lane.next_queue() for _ in range(2)] == [called, called]
+    assert lane.has_next
+
+
+def test_a_lane_says_what_it_is() -> None:
+    """The representation shows what matters when a test fails."""
+    lane = Lane()
+    lane.paused = True
+    assert repr(lane) == "<Lane 0 queued, paused>"

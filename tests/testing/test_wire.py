@@ -1,0 +1,59 @@
+"""The bytes of one connection, where a whole server would not get to."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from asyncfetch.testing.wire import Wire
+
+
+async def _wire() -> tuple[Wire, socket.socket]:
+    """Return a wire, and the client's end of it."""
+    ours, theirs = socket.socketpair()
+    return Wire(*await asyncio.open_connection(sock=ours)), theirs
+
+
+async def test_ends_may_follow_each_other() -> None:
+    """A connection that has ended can be ended again in every way, without an error."""
+    wire, client = await _wire()
+    with client:
+        wire.abort()
+        wire.reset()
+        wire.stop_tls()
+        wire.close()
+        await wire.wait_closed()
+        assert not wire.is_open
+
+
+async def test_sending_after_the_end_says_that_the_client_left() -> None:
+    """Both loops raise the same error for it."""
+    wire, client = await _wire()
+    with client:
+        wire.close()
+        with pytest.raises(ConnectionResetError):
+            await wire.send(b"late")
+        await wire.wait_closed()
+
+
+@pytest.mark.parametrize("cut", range(1, 24))
+async def test_heads_end_at_the_empty_line_wherever_the_bytes_are_cut(cut: int) -> None:
+    """A head is given without its empty line, and what follows is kept."""
+    wire, client = await _wire()
+    sent = b"\r\nA: 1\r\nB: 2\r\n\r\nC: 3\n\nrest"
+    with client:
+        client.sendall(sent[:cut])
+        head = asyncio.ensure_future(wire.read_head())
+        await asyncio.sleep(0.001)
+        client.sendall(sent[cut:])
+        assert await head == b"A: 1\r\nB: 2"
+        assert await wire.read_head() == b"C: 3"
+        await wire.read_away(2)
+        client.shutdown(socket.SHUT_WR)
+        assert await wire.read_head() is None
+        with pytest.raises(ConnectionResetError):
+            await wire.read_away(3)
+        wire.close()
+        await wire.wait_closed()
