@@ -358,7 +358,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         self.wire_bytes = response.wire_bytes
         self.http = response.http_version
         self.reused = response.reused
-        if response.url != self.url:
+        if response.history:
             self.final_url = response.url
         for name, value in response.raw_headers:
             attribute = _RECORDED_FIELDS.get(name) or _RECORDED_FIELDS.get(name.lower())

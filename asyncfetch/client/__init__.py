@@ -5,7 +5,7 @@ runs one turn over the streams; `fetch.py` is one entry on its way; `streamed.py
 """
 
 from asyncfetch.client.batch import FetchMany
-from asyncfetch.client.client import Client
+from asyncfetch.client.client import DEFAULT_HEADERS, SENSITIVE_HEADERS, Client
 from asyncfetch.client.engine import Sink, SinkFactory
 
-__all__ = ["Client", "FetchMany", "Sink", "SinkFactory"]
+__all__ = ["DEFAULT_HEADERS", "SENSITIVE_HEADERS", "Client", "FetchMany", "Sink", "SinkFactory"]

@@ -109,7 +109,9 @@ class Batch:
         try:
             fetch = self._make(self, request, index)
         except InvalidURL as error:
-            self.deliver(Result(index=index, request=request, error=error, ended=time.time()))
+            result = Result(index=index, request=request, error=error, ended=time.time())
+            self._turns.stats.ended(None, result)
+            self.deliver(result)
         else:
             self._turns.add(fetch)
             if self._turns.has_room:

@@ -26,7 +26,7 @@ from asyncfetch.streams.decoding import ACCEPT_ENCODING
 from asyncfetch.streams.guard import Guard, allow_all
 from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.resolver import Resolver
-from asyncfetch.streams.tls import LazyContext
+from asyncfetch.streams.tls import LazyContext, check_files
 from asyncfetch.trace import Trace
 from asyncfetch.url import Url, redacted
 from asyncfetch.version import __version__
@@ -88,6 +88,7 @@ class Client:
         self._retry = retry or Retry()
         self._redirects = redirects or Redirects()
         self._tls = LazyContext(tls or TLSSettings())
+        check_files(tls or TLSSettings())
         self._network = network or Network()
         self._guard = guard or allow_all
         self._trace = trace

@@ -220,6 +220,7 @@ class Engine:
         if connection.served:
             timings.dns = timings.connect = timings.tls = None
         else:
+            self._turns.stats.connections += 1
             timings.dns, timings.connect = connection.dns_time, connection.connect_time
             timings.tls = connection.tls_time
         return Exchange(self._pool, connection)

@@ -1,0 +1,35 @@
+"""A list, run to its end, whatever happens on the way.
+
+`sources` reads the list (what a line is: `lines`); `runner` lets the client fetch it and knows when to stop;
+`recorder` writes in batches: bodies through `bodies` (what they are called: `names`; safe directories: `folders`),
+then their lines through `journal`. `outcome` is what is left to say, `errors` what can end a run.
+
+    with open_sources(["urls.txt"]) as sources, open_journal("results.jsonl") as journal:
+        async with Client() as client:
+            outcome = await Job(client, sources, journal=journal).run()
+"""
+
+from asyncfetch.job.bodies import Bodies
+from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
+from asyncfetch.job.journal import Journal, open_journal
+from asyncfetch.job.outcome import JobOutcome
+from asyncfetch.job.runner import MAX_FAILURES, Job
+from asyncfetch.job.sources import Place, Sources, open_sources
+
+__all__ = [
+    "MAX_FAILURES",
+    "Bodies",
+    "Job",
+    "JobError",
+    "JobOutcome",
+    "Journal",
+    "JournalError",
+    "JournalExists",
+    "OutputClosed",
+    "OutputError",
+    "Place",
+    "SourceError",
+    "Sources",
+    "open_journal",
+    "open_sources",
+]

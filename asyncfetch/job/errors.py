@@ -63,9 +63,17 @@ class OutputError(JobError):
 
 
 class JournalError(JobError):
-    """The results file cannot be opened or written."""
+    """The results file cannot be opened or written.
+
+    Attributes:
+        written: records of the failed call that are in the file all the same.
+    """
 
     noun = "the results file "
+
+    def __init__(self, name: str, detail: str, *, written: int = 0) -> None:
+        super().__init__(name, detail)
+        self.written = written
 
     def __str__(self) -> str:
         return f"the standard output {self.detail}" if self.name == "-" else super().__str__()

@@ -28,7 +28,7 @@ import msgspec
 from asyncfetch.errors import shown
 from asyncfetch.job.errors import SourceError, reason_of
 from asyncfetch.job.lines import BLOCK, GZIP_MAGIC, Line, LineSplitter, gunzipped, why_not_lines
-from asyncfetch.result import Request
+from asyncfetch.result import Method, Request
 
 __all__ = ["Place", "Sources", "open_sources"]
 
@@ -85,12 +85,15 @@ class Sources:
         files: (device, inode) of every regular file among the sources.
     """
 
-    def __init__(self, sources: Sequence[_Source], files: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self, sources: Sequence[_Source], files: Iterable[tuple[int, int]] = (), *, method: Method = "GET"
+    ) -> None:
         self.count = 0
         self.total: int | None = None
         self.error: SourceError | None = None
         self.files = frozenset(files)
         self._unread: Iterator[Request] = iter(())
+        self._method = method
         self._batches = self._read(sources)
         self._reading = threading.Lock()
         self._closed = False
@@ -154,7 +157,7 @@ class Sources:
         for source in sources:
             if source.url:
                 self.count += 1
-                yield [Request(source.url, self.count)]
+                yield [Request(source.url, self.count, self._method)]
                 continue
             for lines in self._lines_of(source):
                 for start in range(0, len(lines), _BATCH):
@@ -166,7 +169,7 @@ class Sources:
         first = self.count + 1
         self.count += len(lines)
         return [
-            Request(line.text, index, context=Place(name, line.number), invalid=line.fault)
+            Request(line.text, index, self._method, context=Place(name, line.number), invalid=line.fault)
             for index, line in enumerate(lines, first)
         ]
 
@@ -252,12 +255,15 @@ def _cut_short(name: str, error: Exception) -> SourceError:
     return SourceError(name, "is corrupt: its gzip data cannot be decompressed")
 
 
-def open_sources(specs: Iterable[str], stdin: BinaryIO | None = None) -> Sources:
+def open_sources(
+    specs: Iterable[str], stdin: BinaryIO | None = None, *, method: Method = "GET"
+) -> Sources:
     """Look at every source and return them as one input; nothing is taken from pipes and stdin yet.
 
     Args:
         specs: URLs (with `://`), names of files, or `-`.
         stdin: the binary stream for `-`. It is read but never closed.
+        method: of every request.
 
     Raises:
         SourceError: one of them is missing, unreadable, a directory, binary, in another encoding, a gzip file
@@ -272,7 +278,7 @@ def open_sources(specs: Iterable[str], stdin: BinaryIO | None = None) -> Sources
             sources.append(_Source(spec, url=spec))
         else:
             sources.append(_look_at_file(spec, files))
-    return Sources(sources, files)
+    return Sources(sources, files, method=method)
 
 
 def _look_at_stdin(stdin: BinaryIO | None, *, again: bool) -> _Source:

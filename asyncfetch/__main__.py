@@ -1,0 +1,6 @@
+"""python -m asyncfetch."""
+
+from asyncfetch.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Files below one directory: opened step by step, written without a name, named without replacing anything.
+
+Knows descriptors, not URLs: which names are asked for is said by `names` and `bodies`. POSIX only: it stands on
+`dir_fd`. Everything here may wait for a disk and is called in worker threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from enum import Enum
+from pathlib import Path
+
+__all__ = ["Folders", "Part", "Way", "is_ours"]
+
+_CACHED = 32  # directories kept open; open files are scarce
+_IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP}
+_NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
+_PATIENCE = 30.0
+_PREFIX, _SUFFIX = ".asyncfetch-", ".part"
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file of this name is one of our temporary files."""
+    return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
+
+
+def _open(name: str, flags: int, folder: int) -> int:
+    """Open a file, never through a symbolic link; wait up to 30 s while all descriptors are taken, by sockets."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in _NO_DESCRIPTOR_LEFT or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+class Folders:
+    """The directories below a root, created as they are needed, the latest 32 of them kept open.
+
+    Not for several threads at once.
+
+    Attributes:
+        root: descriptor of the root.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        """Open the root, and create it if it does not exist.
+
+        Raises:
+            OSError: it is no directory, or cannot be created.
+        """
+        Path(root).mkdir(parents=True, exist_ok=True)
+        self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._open: OrderedDict[str, tuple[int, str]] = OrderedDict()
+
+    def open(self, path: str) -> tuple[int, str]:
+        """Return a directory's descriptor and its path: it differs from `path` where something was in the way.
+
+        The descriptor is good until the next call.
+
+        Raises:
+            OSError: it can be neither opened nor created.
+        """
+        found = self._open.get(path)
+        if found is not None:
+            self._open.move_to_end(path)
+            return found
+        parent, _, name = path.rpartition("/")
+        above, begin = self.open(parent) if parent else (self.root, "")
+        descriptor, name = _enter(above, name)
+        found = (descriptor, f"{begin}/{name}" if begin else name)
+        self._open[path] = found
+        if len(self._open) > _CACHED:
+            os.close(self._open.popitem(last=False)[1][0])
+        return found
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        for descriptor, _ in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+        os.close(self.root)
+
+
+def _enter(above: int, name: str) -> tuple[int, str]:
+    """Open the directory `name`, or `name~d` (`~d2` ...) if a file or a symbolic link has that name."""
+    flags = os.O_RDONLY | os.O_DIRECTORY
+    for variant in ("", "~d", "~d2", "~d3", "~d4"):
+        candidate = name + variant
+        try:
+            try:
+                return _open(candidate, flags, above), candidate
+            except FileNotFoundError:
+                _make(candidate, above)
+                return _open(candidate, flags, above), candidate
+        except OSError as error:
+            if error.errno not in _IN_THE_WAY:
+                raise
+    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), name)
+
+
+def _make(name: str, above: int) -> None:
+    with contextlib.suppress(FileExistsError):  # somebody was faster, or it is a link to nowhere: opening tells
+        os.mkdir(name, dir_fd=above)
+
+
+class Way(Enum):
+    """How a file gets its name without replacing another, best first: the file system decides which one works."""
+
+    UNNAMED = "a file without any name is linked: nothing temporary can remain (Linux)"
+    LINKED = "a temporary name is linked, then removed"
+    RENAMED = "the name is claimed by an empty file, which the temporary one then replaces"
+
+
+class Part:
+    """A file that is being written and has no final name yet. It lies in the root, on the same file system."""
+
+    def __init__(self, root: int, way: Way) -> None:
+        """Create it.
+
+        Raises:
+            OSError: there is no room, no permission, or the file system does not know this way.
+        """
+        self._root = root
+        self._way = way
+        self._lock = threading.Lock()
+        self._name = "" if way is Way.UNNAMED else f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+        flags = os.O_TMPFILE if way is Way.UNNAMED else os.O_CREAT | os.O_EXCL
+        self._descriptor = _open(self._name or ".", os.O_WRONLY | flags, root)
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Append these bytes, all of them.
+
+        Raises:
+            OSError: the disk is full, or the like.
+        """
+        with self._lock:
+            for chunk in chunks:
+                written = os.write(self._descriptor, chunk)
+                while written < len(chunk):
+                    written += os.write(self._descriptor, memoryview(chunk)[written:])
+
+    def give(self, name: str, folder: int) -> None:
+        """Let the file appear under its final name.
+
+        Raises:
+            FileExistsError: the name is taken.
+            OSError: the name cannot be given.
+        """
+        if self._way is Way.UNNAMED:
+            os.link(f"/proc/self/fd/{self._descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
+        elif self._way is Way.LINKED:
+            os.link(self._name, name, src_dir_fd=self._root, dst_dir_fd=folder, follow_symlinks=False)
+        else:
+            self._claim(name, folder)
+
+    def _claim(self, name: str, folder: int) -> None:
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=folder))
+        try:
+            os.replace(self._name, name, src_dir_fd=self._root, dst_dir_fd=folder)
+        except OSError:
+            os.unlink(name, dir_fd=folder)
+            raise
+        self._name = ""
+
+    def close(self) -> None:
+        """Close the file, and remove its temporary name. Without a final name it is gone. Can be called again."""
+        with self._lock:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+            if self._name:
+                os.unlink(self._name, dir_fd=self._root)
+                self._name = ""

@@ -1,0 +1,57 @@
+"""What has become of a run: the counts that an exit status and a closing sentence are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from asyncfetch.job.errors import JobError
+from asyncfetch.result import Result
+
+__all__ = ["JobOutcome"]
+
+
+@dataclass(slots=True)
+class JobOutcome:
+    """What a run has done. Only what is recorded counts; without a results file, every result.
+
+    Attributes:
+        ok: results that are ok.
+        failed: results that are not.
+        errors: how often each code ended a result.
+        saved: bodies that have their file.
+        saved_bytes: bytes in them.
+        entries: entries in the input, or None if it was not read to its end.
+        stopped_by: why it was stopped before the end of the list, as `Job.stop` was told; `max_failures`; or None.
+        error: what kept the run from going on, or a source from being read to its end; or None.
+    """
+
+    ok: int = 0
+    failed: int = 0
+    errors: dict[str, int] = field(default_factory=dict)
+    saved: int = 0
+    saved_bytes: int = 0
+    entries: int | None = None
+    stopped_by: str | None = None
+    error: JobError | None = None
+
+    @property
+    def total(self) -> int:
+        """Results in all."""
+        return self.ok + self.failed
+
+    @property
+    def missing(self) -> int | None:
+        """Entries without a result, or None if nobody knows how many there are."""
+        return None if self.entries is None else self.entries - self.total
+
+    def count(self, result: Result, saved_bytes: int | None = None) -> None:
+        """Count a result, and its body if it was saved."""
+        if result.error is None:
+            self.ok += 1
+        else:
+            self.failed += 1
+            code = result.error.code
+            self.errors[code] = self.errors.get(code, 0) + 1
+        if saved_bytes is not None:
+            self.saved += 1
+            self.saved_bytes += saved_bytes

@@ -1,0 +1,158 @@
+"""The run: source -> client -> bodies and journal, up to the end of the list or to an earlier one in good order.
+
+What is fetched when is the client's; what is written when is `recorder`'s; this file knows why a run ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable
+from math import inf
+from typing import TYPE_CHECKING
+
+import anyio
+
+from asyncfetch.errors import InvalidURL
+from asyncfetch.job.bodies import Bodies, DiscardSink
+from asyncfetch.job.errors import JobError, JournalError
+from asyncfetch.job.journal import Journal
+from asyncfetch.job.outcome import JobOutcome
+from asyncfetch.job.recorder import Recorder
+from asyncfetch.job.sources import Place, Sources
+from asyncfetch.result import Request, Response, Result
+
+if TYPE_CHECKING:
+    from asyncfetch.client import Client, FetchMany, Sink
+
+__all__ = ["MAX_FAILURES", "Job"]
+
+MAX_FAILURES = "max_failures"
+"""`JobOutcome.stopped_by` of a run that had more failures than the user allows."""
+
+_DISCARD = DiscardSink()
+_GIVING_BACK = 1.0  # seconds that the client has to close what is in flight, when a run is cancelled
+
+
+class Job:
+    """One run of a list. The sources, the journal and the bodies stay the caller's to close.
+
+    Attributes:
+        outcome: what has been done so far.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        sources: Sources,
+        *,
+        journal: Journal | None = None,
+        bodies: Bodies | None = None,
+        max_failures: int | None = None,
+        on_result: Callable[[Result], None] | None = None,
+    ) -> None:
+        """Prepare a run; nothing is touched before `run`.
+
+        Args:
+            client: fetches; it is open, and stays so.
+            sources: the list.
+            journal: where results are recorded, or None.
+            bodies: where bodies of ok results are saved; None counts them and throws them away as they come.
+            max_failures: stop when so many results are not ok, 1 or more; None never does.
+            on_result: called with each result as it comes, in the event loop; it should be quick. Messages
+                about invalid entries then name their file and line.
+
+        Raises:
+            JournalError: the results file is one of the sources.
+        """
+        if journal is not None and journal.file in sources.files:
+            raise JournalError(journal.name, "is one of the sources; it would be overwritten")
+        self.outcome = JobOutcome()
+        self._client = client
+        self._sources = sources
+        self._journal = journal
+        self._bodies = bodies
+        self._max_failures = max_failures
+        self._on_result = on_result
+        self._failures = 0
+        self._recorder = Recorder(journal, bodies, self.outcome, on_failure=self._broken)
+        self._deadline = inf
+        self._fetching: anyio.CancelScope | None = None
+        self._results: FetchMany | None = None
+
+    async def run(self) -> JobOutcome:
+        """Fetch and record the list, to its end or until it is stopped; may be called once.
+
+        It returns when everything is written and given back. Cancelling it gives up what is in flight, writes what
+        has been fetched, and raises.
+
+        Raises:
+            JournalError: the results file cannot be emptied at the start. All later errors are in the outcome.
+        """
+        if self._journal is not None:
+            self._journal.begin()
+        self._results = self._client.fetch_many(self._sources, sink=self._sink)
+        if self.outcome.stopped_by is not None:
+            self._results.stop()
+        self._fetching = anyio.CancelScope(deadline=self._deadline)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._recorder.run)
+            try:
+                with self._fetching:
+                    await self._take_all(self._results)
+            finally:
+                await self._give_back(self._results)
+                self._recorder.close()
+        self.outcome.entries = self._sources.total
+        self.outcome.error = self.outcome.error or self._sources.error
+        return self.outcome
+
+    def stop(self, reason: str, grace: float = 0.0) -> None:
+        """End the run early: start nothing more, and give what is in flight `grace` seconds.
+
+        What has not ended by then has no record. Called again, it can only shorten the time. To be called in the
+        event loop.
+
+        Args:
+            reason: for `JobOutcome.stopped_by`; the first one counts.
+            grace: seconds.
+        """
+        if self.outcome.stopped_by is None:
+            self.outcome.stopped_by = reason
+        self._end(grace)
+
+    def _end(self, grace: float) -> None:
+        self._deadline = min(self._deadline, anyio.current_time() + grace)
+        if self._fetching is not None:
+            self._fetching.deadline = self._deadline
+        self._sources.close()
+        if self._results is not None:
+            self._results.stop()
+
+    def _broken(self, _: JobError) -> None:
+        """Stop at once: nothing more can be written."""
+        self._end(0.0)
+
+    async def _take_all(self, results: AsyncIterable[Result]) -> None:
+        recorder, on_result = self._recorder, self._on_result
+        async for result in results:
+            if result.error is not None:
+                self._note_failure(result)
+            if on_result is not None:
+                on_result(result)
+            if not recorder.put(result):
+                await recorder.has_room()
+
+    def _note_failure(self, result: Result) -> None:
+        error, place = result.error, result.request.context
+        if isinstance(error, InvalidURL) and isinstance(place, Place):
+            error.detail = f"{place}: {error.detail}"
+        self._failures += 1
+        if self._failures == self._max_failures:
+            self.stop(MAX_FAILURES)
+
+    async def _give_back(self, results: FetchMany) -> None:
+        """Close what is still in flight, also while being cancelled."""
+        with anyio.move_on_after(_GIVING_BACK, shield=True):
+            await results.aclose()
+
+    def _sink(self, request: Request, response: Response) -> Sink | None:
+        return _DISCARD if self._bodies is None else self._bodies.sink(request, response)
