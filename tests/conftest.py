@@ -29,8 +29,9 @@ def pytest_asyncio_loop_factories(
 
 def _open_descriptors() -> set[tuple[str, str]]:
     """The files and sockets that this process holds, as (descriptor, what it is)."""
-    found = set()
-    for entry in Path("/proc/self/fd").iterdir():
+    found: set[tuple[str, str]] = set()
+    folder = Path("/proc/self/fd")
+    for entry in folder.iterdir() if folder.exists() else ():
         try:
             found.add((entry.name, str(entry.readlink())))
         except OSError:
@@ -40,28 +41,31 @@ def _open_descriptors() -> set[tuple[str, str]]:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """Fail a test that leaves a socket, a file, a thread or a child process behind.
+    """Fail a test that leaves a socket, a file or a thread behind.
 
     Tasks are seen too: the loop of an async test closes with the test, and a task that is destroyed while it is
     pending is a warning, and warnings are errors.
     """
-    if not Path("/proc/self/fd").exists():
-        yield
-        return
     threads_before = set(threading.enumerate())
     before = _open_descriptors()
     yield
-    gc.collect()
-    left = {
+    if _left(before, threads_before):
+        gc.collect()
+    left = _left(before, threads_before)
+    assert not left, f"left behind: {left}"
+
+
+def _left(before: set[tuple[str, str]], threads_before: set[threading.Thread]) -> list[object]:
+    """What is there now and was not before; the threads of an event loop's own pool end with the loop."""
+    descriptors = [
         (number, target)
         for number, target in _open_descriptors() - before
         if target.startswith("socket:") or (target.startswith("/") and not target.startswith("/dev/"))
-    }
-    threads = {
+    ]
+    threads = [
         thread for thread in set(threading.enumerate()) - threads_before if not thread.name.startswith("asyncio_")
-    }
-    assert not threads, f"threads left running: {threads}"
-    assert not left, f"left open: {left}"
+    ]
+    return [*descriptors, *threads]
 
 
 @pytest.fixture

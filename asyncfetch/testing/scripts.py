@@ -199,11 +199,11 @@ class Close:
 
 @dataclass(frozen=True)
 class Reset:
-    """End the connection with RST: after the bytes it has got, the client gets ECONNRESET."""
+    """End the connection with RST: after the bytes that were sent, the client gets ECONNRESET."""
 
     async def play(self, wire: Wire, request: SeenRequest) -> None:
         """Play this step."""
-        wire.reset()
+        await wire.reset()
 
 
 @dataclass(frozen=True)

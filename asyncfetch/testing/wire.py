@@ -11,14 +11,22 @@ import re
 import socket
 import ssl
 import struct
+import sys
 
 from asyncfetch.testing.request import MalformedRequestError
 from asyncfetch.testing.tls import ServerTLS
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 _MAX_HEAD = 1024 * 1024
 _MAX_AHEAD = 1024 * 1024
 _READ_SIZE = 64 * 1024
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
+_DELIVERY_POLL = 0.001
+_DELIVERY_POLLS = 1000
+_LINGER_NOT = struct.pack("ii", 1, 0)
 _NO_TEXT = re.compile(rb"[^\r\n -~]")
 
 
@@ -130,12 +138,23 @@ class Wire:
         self.is_open = False
         self._writer.close()
 
-    def reset(self) -> None:
-        """End the connection with RST: the client reads what it has got, then gets ECONNRESET."""
-        linger_not = struct.pack("ii", 1, 0)
+    async def reset(self) -> None:
+        """End the connection with RST: the client reads what was sent, then gets ECONNRESET.
+
+        A reset overtakes and drops what the client's kernel has not got yet. So it waits for that, but not for a
+        client that does not read for a second.
+        """
+        for _ in range(_DELIVERY_POLLS):
+            if self._writer.is_closing() or _undelivered(self._socket()) == 0:
+                break
+            await asyncio.sleep(_DELIVERY_POLL)
         if not self._writer.is_closing():
-            self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_not)
+            self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self.abort()
+
+    def _socket(self) -> socket.socket:
+        sock: socket.socket = self._writer.get_extra_info("socket")
+        return sock
 
     def abort(self) -> None:
         """Drop the connection at once, and what was not sent yet."""
@@ -143,6 +162,21 @@ class Wire:
         self._writer.transport.abort()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection's socket is closed, after one of the ways to end it."""
+        """Wait until the connection's socket is closed, after one of the ways to end it.
+
+        All who wait share one future of asyncio's, and one of them that is cancelled would cancel it for all.
+        """
         with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+            await asyncio.shield(self._writer.wait_closed())
+
+
+def _undelivered(sock: socket.socket) -> int:
+    """Return how many bytes the peer's kernel has not acknowledged; 0 where the system does not tell."""
+    if sys.platform == "win32":
+        return 0
+    count = bytearray(4)
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    except OSError:
+        return 0
+    return int.from_bytes(count, sys.byteorder)
