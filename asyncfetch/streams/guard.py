@@ -122,15 +122,21 @@ _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 
-# (network, how many bits to the right of the IPv4 address inside, what its bits are combined with)
-_CARRIERS = (
-    (IPv6Network("::/96"), 0, 0),
-    (IPv6Network("::ffff:0:0:0/96"), 0, 0),
-    (_NAT64, 0, 0),
-    (IPv6Network("64:ff9b:1::/48"), 0, 0),
-    (IPv6Network("2002::/16"), 80, 0),
-    (IPv6Network("2001::/32"), 0, 0xFFFFFFFF),  # Teredo: the client, inverted (RFC 4380 section 4)
-    (IPv6Network("2001::/32"), 64, 0),  # Teredo: the server
+_LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
+
+# Where an IPv4 address is inside an IPv6 address: in the low 32 bits of what the function gives. Nobody can see how
+# long the prefix of a local NAT64 is, so each length from 48 bits on that RFC 6052 section 2.2 allows is tried.
+_CARRIERS: tuple[tuple[IPv6Network, Callable[[int], int]], ...] = (
+    (IPv6Network("::/96"), lambda bits: bits),
+    (IPv6Network("::ffff:0:0:0/96"), lambda bits: bits),
+    (_NAT64, lambda bits: bits),
+    (_LOCAL_NAT64, lambda bits: bits),
+    (_LOCAL_NAT64, lambda bits: bits >> 24),
+    (_LOCAL_NAT64, lambda bits: (bits >> 64 & 0xFF) << 24 | bits >> 32 & 0xFFFFFF),
+    (_LOCAL_NAT64, lambda bits: (bits >> 64 & 0xFFFF) << 16 | bits >> 40 & 0xFFFF),
+    (IPv6Network("2002::/16"), lambda bits: bits >> 80),
+    (IPv6Network("2001::/32"), lambda bits: ~bits),  # Teredo's client (RFC 4380 section 4)
+    (IPv6Network("2001::/32"), lambda bits: bits >> 64),  # Teredo's server
 )
 
 
@@ -192,9 +198,9 @@ def _carried(address: Address) -> Iterator[IPv4Address]:
     """Give the IPv4 addresses inside an IPv6 address."""
     if isinstance(address, IPv4Address):
         return
-    for network, shift, flipped in _CARRIERS:
+    for network, locate in _CARRIERS:
         if address in network:
-            yield IPv4Address((int(address) >> shift & 0xFFFFFFFF) ^ flipped)
+            yield IPv4Address(locate(int(address)) & 0xFFFFFFFF)
 
 
 def _parse_network(text: str) -> AnyNetwork:

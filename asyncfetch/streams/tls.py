@@ -138,7 +138,11 @@ def _name(path: _Path | None) -> str:
 
 
 def describe_tls(ssl_object: ssl.SSLObject | ssl.SSLSocket) -> TLSSession:
-    """Describe the session of a connection whose handshake is complete."""
+    """Describe the session of a connection.
+
+    Raises:
+        ValueError: its handshake is not complete.
+    """
     certificate: Any = ssl_object.getpeercert() or {}
     cipher = ssl_object.cipher()
     expires = certificate.get("notAfter")
@@ -224,7 +228,7 @@ def translate_tls_error(error: Exception, host: str) -> TLSError:
         return CertificateError(f"the certificate of {shown(host)} {_why_not_accepted(error)}")
     if isinstance(error, ssl.SSLEOFError) or not isinstance(error, ssl.SSLError):
         return HandshakeFailed(_CUT)
-    reason = error.reason or str(error)
+    reason = getattr(error, "reason", None) or str(error)
     known = _HANDSHAKE_FAILURES.get(reason)
     return HandshakeFailed(known or f"the TLS handshake failed: {_plain(reason.lower().replace('_', ' '))}")
 

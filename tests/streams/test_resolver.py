@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -350,6 +351,22 @@ async def test_look_up_that_all_left_before_it_began_is_dropped(make_resolver: M
     assert names.hosts == ["holding.test", "3.test"]
 
 
+async def test_leaving_a_queued_look_up_to_others(make_resolver: Make) -> None:
+    """A look-up that has not begun goes on as long as one waits for it."""
+    names = Names()
+    resolver = make_resolver(names, resolver_threads=1)
+    with names.stuck():
+        holding = asyncio.ensure_future(resolver.resolve("holding.test", 80))
+        await until(lambda: bool(names.calls))
+        first, second = (asyncio.ensure_future(resolver.resolve("a.test", 80)) for _ in range(2))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+    async with asyncio.timeout(5):
+        await asyncio.gather(holding, second)
+    assert names.hosts == ["holding.test", "a.test"]
+
+
 # Failures
 
 
@@ -432,12 +449,13 @@ async def test_close_waits_for_no_stuck_look_up(make_resolver: Make) -> None:
         started = time.monotonic()
         resolver.close()
         assert time.monotonic() - started < 0.2
-        for task in asking:
-            with pytest.raises(ResolutionFailed, match="the resolver is closed"):
-                await task
         assert len(resolver_threads()) == 2
-    await until(lambda: not resolver_threads())
+    for thread in resolver_threads():
+        thread.join(1)
     assert len(names.calls) == 2
+    for task in asking:
+        with pytest.raises(ResolutionFailed, match="the resolver is closed"):
+            await task
 
 
 async def test_closed_resolver_looks_nothing_up(make_resolver: Make) -> None:
@@ -457,14 +475,17 @@ async def test_answer_after_close_is_ignored(make_resolver: Make) -> None:
     """A look-up that ends after `close` changes nothing."""
     names = Names()
     resolver = make_resolver(names)
+    complaints: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     with names.stuck():
         asking = asyncio.ensure_future(resolver.resolve("a.test", 80))
         await until(lambda: bool(names.calls))
         resolver.close()
         await asyncio.wait([asking])
     await until(lambda: not resolver_threads())
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
     assert isinstance(asking.exception(), ResolutionFailed)
+    assert complaints == []
     assert resolver._cache.get("a.test", 0.0) is None
 
 
@@ -519,7 +540,12 @@ def test_stuck_look_up_does_not_delay_the_exit() -> None:
 
 async def test_idle_threads_keep_nothing_alive(make_resolver: Make) -> None:
     """A thread that waits for work does not hold on to its last look-up."""
-    resolver = make_resolver(Names())
-    await resolver.resolve("a.test", 80)
-    await asyncio.sleep(0.005)
-    assert not [found for found in gc.get_objects() if type(found).__name__ == "_InFlight"]
+    names = Names()
+    resolver = make_resolver(names)
+    with names.stuck():
+        asking = asyncio.ensure_future(resolver.resolve("a.test", 80))
+        await until(lambda: bool(names.calls))
+        in_flight = weakref.ref(resolver._in_flight["a.test"])
+    await asking
+    gc.collect()
+    await until(lambda: in_flight() is None)
