@@ -223,12 +223,11 @@ class Frontier(Generic[T]):
         """Say when time alone may make `take` give something, or None if it never will.
 
         While the global limit is reached nothing but `finished` can, so that is None as well. It may be too early
-        (what becomes due is of a paused lane, or its host is full), never too late; and whatever its reason was,
-        a `take` at that time uses it up.
+        (for what was dropped meanwhile, is of a paused lane, or has a full host), never too late; and whatever its
+        reason was, a `take` at that time uses it up.
         """
         if self.in_flight >= self.total:
             return None
-        self._waits.tidy()
         return None if self._waits.next_at == math.inf else self._waits.next_at
 
     def host(self, key: str) -> Host:
@@ -254,12 +253,11 @@ class Frontier(Generic[T]):
         return host
 
     def _open(self, lane: Lane, key: str) -> Queue:
-        """Make the queue of a lane for a host; behind a line, if there is one."""
+        """Make the queue of a lane for a host."""
         host = self._host(key)
         host.queues += 1
-        waits = host.line.first is not None
-        queue = lane.queues[key] = Queue(lane, host, host.line if waits else lane.ready)
-        if not waits and not lane.listed and not lane.paused:
+        queue = lane.queues[key] = Queue(lane, host, lane.ready)
+        if not lane.listed and not lane.paused:
             self._list(lane)
         return queue
 
@@ -351,4 +349,4 @@ class Frontier(Generic[T]):
                 self._call(host)
             if not host.queues and host.is_neutral:
                 del self.hosts[host.key]
-        self._waits.tidy()
+        self._waits.reckon()

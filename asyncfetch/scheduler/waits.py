@@ -62,25 +62,17 @@ class Waits:
         """Give back every host whose pause is over."""
         pauses = self._pauses
         while pauses and pauses[0][0] <= now:
-            host = pauses[0][2]
+            _, number, host = pauses[0]
             if host.paused_until > now:
-                self._correct_first_pause()
+                heapreplace(pauses, (host.paused_until, number, host))
             else:
                 heappop(pauses)
                 yield host
 
-    def tidy(self) -> None:
-        """Put the first entry of each heap right, and `next_at` with them."""
+    def reckon(self) -> None:
+        """Find the earliest time again, after what was due has been given back."""
         delays, pauses = self._delays, self._pauses
-        while delays and delays[0][1] not in delays[0][2].delayed:
-            heappop(delays)
-        while pauses and pauses[0][0] < pauses[0][2].paused_until:
-            self._correct_first_pause()
         self.next_at = min(delays[0][0] if delays else math.inf, pauses[0][0] if pauses else math.inf)
-
-    def _correct_first_pause(self) -> None:
-        _, number, host = self._pauses[0]
-        heapreplace(self._pauses, (host.paused_until, number, host))
 
     def _next_number(self) -> int:
         """Number the entries: equal times keep the order of their arrival, and nothing else is compared."""

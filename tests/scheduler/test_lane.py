@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncfetch.scheduler.lane import Lane, Queue, QueuedHost, Turn
@@ -12,6 +12,7 @@ def queue_of(lane: Lane, key: str) -> Queue:
     return Queue(lane, QueuedHost(key, 1), lane.ready)
 
 
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from(["push", "front", "pop", "drop", "drop", "drop"]), st.integers(0, 300))))
 def test_a_queue_gives_what_is_alive_in_order(steps: list[tuple[str, int]]) -> None:
     """What comes again goes first, each kind in its order, and the queue is true while something is alive."""
@@ -34,6 +35,7 @@ def test_a_queue_gives_what_is_alive_in_order(steps: list[tuple[str, int]]) -> N
                 queue.bury()
         assert queue.turns() == again + fresh
         assert bool(queue) == bool(again or fresh)
+        assert queue._dead == len(queue._fresh) + len(queue._again or ()) - len(again + fresh)
 
 
 def test_dropped_turns_are_not_kept_for_long() -> None:
@@ -48,7 +50,7 @@ def test_dropped_turns_are_not_kept_for_long() -> None:
             turn.dropped = True
             queue.bury()
         alive = 2 + number // 3
-        assert len(queue._fresh) + len(queue._again or ()) <= 2 * alive + 65
+        assert len(queue._fresh) + len(queue._again or ()) == alive + queue._dead <= 2 * alive + 65
     assert len(queue.turns()) == 1 + 3334
 
 

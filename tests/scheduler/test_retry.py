@@ -69,7 +69,7 @@ def test_every_code_is_known() -> None:
         "io",
         "cancelled",
     }
-    assert RETRIED_CODES < codes
+    assert codes > RETRIED_CODES
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
@@ -99,7 +99,7 @@ def test_backoff_stays_within_its_bound(attempt: int, base: float, most: float, 
     """The wait is between 0 and the bound, which doubles until it reaches the most, for attempts of any number."""
     wait = backoff(attempt, Retry(backoff=base, backoff_most=most), Random(seed))
     assert 0 <= wait <= most
-    assert wait <= base * 2.0 ** min(attempt - 1, 900)
+    assert wait <= base * 2.0 ** min(attempt - 1, 1000)
 
 
 def test_backoff_uses_its_whole_range() -> None:
