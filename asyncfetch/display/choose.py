@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Literal, NamedTuple, cast
 
 from asyncfetch.display.view import View
 
@@ -53,9 +53,8 @@ def open_console(stream: IO[str], *, color: bool = True, environ: Mapping[str, s
     """
     from rich.console import Console
 
-    size = terminal_size(stream)
-    width, height = size or (_WIDTH_OF_LOGS, _USUAL_SIZE.lines)
-    moves = size is not None and not _is_dumb(environ)
+    width, height = terminal_size(stream) or (_WIDTH_OF_LOGS, _USUAL_SIZE.lines)
+    moves = is_terminal(stream) and not _is_dumb(environ)
     return Console(
         file=cast("IO[str]", Outlet(stream)),
         force_terminal=moves,
@@ -100,13 +99,11 @@ def is_terminal(stream: IO[str]) -> bool:
 
 
 def terminal_size(stream: IO[str]) -> os.terminal_size | None:
-    """Return the size of the terminal that a stream writes to, 80 x 24 if it does not know, None without one."""
-    if not is_terminal(stream):
-        return None
+    """Return the size of the terminal that a stream writes to, 80 x 24 if it does not know; None without one."""
     try:
         columns, lines = os.get_terminal_size(stream.fileno())
     except (AttributeError, OSError, ValueError):
-        return _USUAL_SIZE
+        return None
     return os.terminal_size((columns or _USUAL_SIZE.columns, lines or _USUAL_SIZE.lines))
 
 
@@ -149,11 +146,13 @@ class Outlet:
         """Whether the stream is a terminal."""
         return is_terminal(self._stream)
 
-    def _try(self, write: Callable[..., object], *arguments: Any) -> None:
+    def _try(self, write: Callable[..., object], *arguments: str) -> None:
         if self._is_broken:
             return
         try:
             write(*arguments)
+        except UnicodeEncodeError:
+            write(*(text.encode(self.encoding, "backslashreplace").decode(self.encoding) for text in arguments))
         except BlockingIOError:
             return
         except (OSError, ValueError):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
+import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
@@ -20,6 +20,7 @@ from asyncfetch.stats import HostState
 __all__ = ["Columns", "heading", "line"]
 
 Cell = tuple[str, Style]
+"""A text and its own style; a plain one takes the style of its line."""
 
 _HOST_LEAST, _HOST_GOOD, _HOST_MOST = 12, 24, 60
 _STATE_LEAST, _STATE_GOOD, _STATE_MOST = 17, 25, 50
@@ -27,8 +28,7 @@ _SPARE = 24
 """Cells that hosts and states should have beyond their least before rarely wanted columns are added."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Number:
+class _Number(msgspec.Struct, frozen=True):
     """A column of numbers.
 
     Attributes:
@@ -42,8 +42,7 @@ class _Number:
     cell: Callable[[Row], Cell]
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(msgspec.Struct, frozen=True):
     """The columns for one width and the hosts on the screen; 0 cells wide is left out.
 
     Attributes:
@@ -61,11 +60,10 @@ class Columns:
         """Choose columns for a terminal `width` cells wide; hosts and states share what is left."""
         numbers, has_state, error, left = _chosen(width)
         host, state = min(_HOST_LEAST, max(0, width - 2)), _STATE_LEAST if has_state else 0
-        for host_most, state_most in ((_HOST_GOOD, 0), (0, _STATE_GOOD), (_HOST_MOST, 0), (0, _STATE_MOST)):
-            more = min(left, max(0, min(host_most, longest_host) - host))
-            host, left = host + more, left - more
-            more = min(left, max(0, state_most - state)) if state else 0
-            state, left = state + more, left - more
+        host, left = _widened(host, min(longest_host, _HOST_GOOD), left)
+        state, left = _widened(state, _STATE_GOOD if has_state else 0, left)
+        host, left = _widened(host, min(longest_host, _HOST_MOST), left)
+        state, left = _widened(state, _STATE_MOST if has_state else 0, left)
         return cls(host, numbers, state, error)
 
 
@@ -73,7 +71,8 @@ def heading(columns: Columns) -> list[Segment]:
     """Write the line above the hosts."""
     cells = [("  ", BOLD), (set_cell_size("host", columns.host), BOLD)]
     cells += [(f" {number.title:>{number.width}}", BOLD) for number in columns.numbers]
-    cells += [(f"  {title:<{width}}", BOLD) for title, width in _words(columns, "state", "last error")]
+    cells += [("  state".ljust(2 + columns.state), BOLD)] if columns.state else []
+    cells += [("  last error", BOLD)] if columns.error else []
     return _joined(cells)
 
 
@@ -90,12 +89,15 @@ def line(row: Row, columns: Columns, now: float, marks: Marks) -> list[Segment]:
         text, own = _state(row, columns, now, marks)
         cells.append((f"  {set_cell_size(text, columns.state)}", own or base))
     if columns.error:
-        cells.append((f"  {harmless(row.host.last_error, columns.error)}", DIM))
+        error = harmless(row.host.last_error, columns.error, ascii_only=marks.ascii_only)
+        cells.append((f"  {error}", DIM))
     return _joined(cells)
 
 
-def _words(columns: Columns, state: str, error: str) -> list[tuple[str, int]]:
-    return [(title, width) for title, width in ((state, columns.state), (error, columns.error)) if width]
+def _widened(width: int, wanted: int, left: int) -> tuple[int, int]:
+    """Give a column more of the cells that are left, up to what it wants."""
+    more = min(left, max(0, wanted - width))
+    return width + more, left - more
 
 
 def _joined(cells: Sequence[Cell]) -> list[Segment]:
@@ -135,8 +137,9 @@ def _state(row: Row, columns: Columns, now: float, marks: Marks) -> Cell:
 
 
 def _in_flight(row: Row) -> Cell:
-    limit = row.host.limit
-    return f"{row.host.in_flight}/{limit}" if limit else f"{row.host.in_flight}", PLAIN
+    """With the limit, where there is one and it fits."""
+    in_flight, limit = f"{row.host.in_flight}", f"/{row.host.limit or ''}".removesuffix("/")
+    return in_flight + limit if len(in_flight + limit) <= _IN_FLIGHT.width else in_flight, PLAIN
 
 
 def _done(row: Row) -> Cell:
@@ -145,7 +148,7 @@ def _done(row: Row) -> Cell:
 
 def _failed(row: Row) -> Cell:
     failed = row.host.failed
-    return units.short_count(failed), BAD if failed else PLAIN
+    return units.short_count(failed, _FAILED.width), BAD if failed else PLAIN
 
 
 def _bytes_rate(row: Row) -> Cell:

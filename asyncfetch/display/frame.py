@@ -7,7 +7,6 @@ pictures a second is more than the whole display may cost.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
@@ -16,12 +15,13 @@ from rich.style import Style
 
 from asyncfetch.display import columns, units
 from asyncfetch.display.marks import BAD, BOLD, DIM, GOOD, PLAIN, Marks
-from asyncfetch.display.roster import Row, host_name
+from asyncfetch.display.roster import Row
+from asyncfetch.display.totals import Totals
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
-__all__ = ["Frame", "Totals", "host_lines", "total_lines"]
+__all__ = ["Frame", "host_lines", "more_line", "total_lines"]
 
 _WIDEST_BAR = 100
 _NARROWEST_BAR = 8
@@ -47,42 +47,21 @@ class Frame:
         return sum(max(1, -(-length // width)) for length in lengths)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """All hosts together, at one moment.
-
-    Attributes:
-        done, failed, in_flight: requests.
-        total: how many there are in all, or None while nobody knows.
-        rate, bytes_rate: per second.
-        seconds: since the start.
-        left: seconds until the end, or None while nobody knows.
-    """
-
-    done: int
-    failed: int
-    in_flight: int
-    total: int | None
-    rate: float
-    bytes_rate: float
-    seconds: float
-    left: float | None
-
-
 def total_lines(totals: Totals, width: int, marks: Marks) -> list[Line]:
     """Draw the bar and, below it, the totals in as many lines as they need."""
     return [_bar(totals, width, marks), *_flowing(_facts(totals), width, marks.between)]
 
 
-def host_lines(rows: list[Row], more: str, *, width: int, now: float, marks: Marks) -> list[Line]:
-    """Draw a line for each host, with a heading; `more` stands below them."""
-    longest = max((len(host_name(row.host.key)) for row in rows), default=0)
-    chosen = columns.Columns.fitting(width, longest)
+def host_lines(rows: list[Row], chosen: columns.Columns, now: float, marks: Marks) -> list[Line]:
+    """Draw a heading, and a line for each host."""
     lines = [columns.heading(chosen)]
-    lines += [columns.line(row, chosen, now, marks) for row in rows]
-    if more:
-        lines.append([Segment(more[:width], DIM)])
-    return lines
+    return lines + [columns.line(row, chosen, now, marks) for row in rows]
+
+
+def more_line(hosts: int, in_flight: int, width: int) -> Line:
+    """Say how many hosts are not shown, and what they have in flight."""
+    more = units.counted(hosts, "more host", "more hosts")
+    return [Segment(f"and {more}, {units.count(in_flight)} in flight"[:width], DIM)]
 
 
 def _bar(totals: Totals, width: int, marks: Marks) -> Line:

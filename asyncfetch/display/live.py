@@ -14,12 +14,12 @@ from typing import IO, TYPE_CHECKING
 from rich.console import ConsoleDimensions
 from rich.control import Control
 from rich.live import Live
-from rich.segment import ControlType
+from rich.segment import ControlType, Segment
 from rich.text import Text
 
-from asyncfetch.display import units
 from asyncfetch.display.choose import terminal_size
-from asyncfetch.display.frame import Frame, host_lines, total_lines
+from asyncfetch.display.columns import Columns
+from asyncfetch.display.frame import Frame, host_lines, more_line, total_lines
 from asyncfetch.display.roster import Roster
 from asyncfetch.display.view import View, say
 
@@ -32,6 +32,16 @@ __all__ = ["LiveView"]
 
 _MOST_ROWS = 40
 _TABLE_EXTRA = 2
+
+
+def _private_mode(code: str) -> Control:
+    control = Control()
+    control.segment = Segment(f"\x1b[?{code}")
+    return control
+
+
+_BEGIN, _END = _private_mode("2026h"), _private_mode("2026l")
+"""Synchronized output: terminals that know it show a picture when it is whole, the others ignore it."""
 
 
 class LiveView(View):
@@ -54,41 +64,54 @@ class LiveView(View):
     ) -> None:
         super().__init__(stats, console=console, clock=clock, total=total)
         self._roster = Roster(stats)
-        self._live = Live(
-            console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-        )
         self._shown = Frame([])
+        self._live = Live(
+            self._shown,
+            console=console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
 
     def render(self, now: float) -> Frame:
         """Draw the picture for the time `now`, in the console's size."""
         width, height = self.console.size
-        lines = total_lines(self.totals(now), width, self.marks)[: max(1, height - 1)]
+        lines = total_lines(self._pace.look(now), width, self.marks)[: max(1, height - 1)]
         room = min(height - 1 - len(lines) - _TABLE_EXTRA, _MOST_ROWS)
-        known = len(self.stats.hosts)
-        places = room if known <= room else room - 1
-        if known and places > 0:
-            rows = self._roster.look(now, places)
-            flying = self.stats.total.in_flight - sum(row.host.in_flight for row in rows)
-            more = f"and {units.count(known - len(rows))} more hosts, {units.count(flying)} in flight"
-            table = host_lines(rows, more if known > len(rows) else "", width=width, now=now, marks=self.marks)
-            lines = [*lines, [], *table]
+        if len(self._roster) and room > 0:
+            lines += [[], *self._table(now, room, width)]
         return Frame(lines)
+
+    def _table(self, now: float, room: int, width: int) -> list[list[Segment]]:
+        """Draw the hosts, in `room` lines below their heading."""
+        known = len(self._roster)
+        rows = self._roster.look(now, room if known <= room else room - 1)
+        lines = host_lines(rows, Columns.fitting(width, self._roster.longest_name), now, self.marks)
+        if known > len(rows):
+            elsewhere = self.stats.total.in_flight - sum(row.host.in_flight for row in rows)
+            lines.append(more_line(known - len(rows), elsewhere, width))
+        return lines
 
     def look(self, now: float) -> None:
         """Draw, if anything has changed and the terminal takes it."""
         if not _takes_output(self.console.file):
             return
         resized = self._fit()
-        frame = self.render(now)
+        lines = self.render(now).lines
         notes = self._notes.take()
-        if frame.lines == self._shown.lines and not notes and not resized:
+        if lines == self._shown.lines and not notes and not resized:
             return
-        self._shown = frame
+        self._shown.lines = lines
         if not self._live.is_started:
             self._live.start()
-        self._live.update(frame, refresh=not notes)
-        if notes:
-            say(self.console, Text("\n").join(notes))
+        with self.console:
+            self.console.control(_BEGIN)
+            if notes:
+                say(self.console, Text("\n").join(notes))
+            else:
+                self._live.refresh()
+            self.console.control(_END)
 
     def close(self) -> None:
         """Remove the picture, show what still waits, and give the cursor back. May be called again."""

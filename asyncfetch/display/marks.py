@@ -6,8 +6,7 @@ says is said by a sign or a word as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 from rich.style import Style
 
 __all__ = ["ASCII", "BAD", "BOLD", "DIM", "GOOD", "PLAIN", "UNICODE", "UNSURE", "Marks"]
@@ -20,8 +19,7 @@ UNSURE = Style(color="yellow")
 BAD = Style(color="red")
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(msgspec.Struct, frozen=True):
     """One character for each thing.
 
     Attributes:

@@ -69,5 +69,5 @@ class Notes:
     def _flush_count(self) -> None:
         if self._dropped:
             dots = "..." if self._ascii_only else "\N{HORIZONTAL ELLIPSIS}"
-            self._lines.append(Text(f"{dots} and {units.count(self._dropped)} more failures", "dim"))
+            self._lines.append(Text(f"{dots} and {units.counted(self._dropped, 'more failure')}", "dim"))
             self._dropped = 0

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from asyncfetch.display import units
-from asyncfetch.display.frame import Totals
 from asyncfetch.display.roster import host_name
 from asyncfetch.display.states import is_pausing, state_words
+from asyncfetch.display.totals import Totals
 from asyncfetch.display.view import View, say
 from asyncfetch.stats import HostStats, Stats
 
@@ -44,8 +44,7 @@ class PlainView(View):
         total: Callable[[], int | None] = lambda: None,
     ) -> None:
         super().__init__(stats, console=console, clock=clock, total=total)
-        self._next = self._started + _EVERY
-        self.totals(self._started)
+        self._next = clock() + _EVERY
 
     def look(self, now: float) -> None:
         """Write what waits, and a line if it is time for one."""
@@ -57,7 +56,7 @@ class PlainView(View):
     def line(self, now: float) -> str:
         """Write all that is known at the time `now`, in one line."""
         ascii_only = self.marks.ascii_only
-        facts = _progress(self.totals(now))
+        facts = _progress(self._pace.look(now))
         facts += _pauses(self.stats, now, ascii_only=ascii_only)
         facts += _slowest(self.stats, ascii_only=ascii_only)
         return ", ".join(facts)
@@ -87,8 +86,7 @@ def _pauses(stats: Stats, now: float, *, ascii_only: bool) -> list[str]:
     longest = max(pausing, key=_resumes_at)
     name = host_name(longest.key, _NAME, ascii_only=ascii_only)
     words = state_words(longest, now, ascii_only=ascii_only)[0]
-    hosts = "1 host pauses" if len(pausing) == 1 else f"{units.count(len(pausing))} hosts pause"
-    return [f"{hosts} ({name} {words})"]
+    return [f"{units.counted(len(pausing), 'host pauses', 'hosts pause')} ({name} {words})"]
 
 
 def _slowest(stats: Stats, *, ascii_only: bool) -> list[str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import heapq
 
+from rich.cells import cell_len
+
 from asyncfetch.display.rates import Rate
 from asyncfetch.display.states import is_pausing
 from asyncfetch.display.text import harmless
@@ -23,13 +25,12 @@ _HEAD_START = 10
 
 
 def host_name(key: str, at_most: int = 200, *, ascii_only: bool = False) -> str:
-    """Write a host's key for people: `:443` goes without saying, and the port is the first to go for want of room."""
+    """Write a host's key for people: `:443` goes without saying, any other port where there is no room for it."""
     name = harmless(key.removesuffix(":443"), ascii_only=ascii_only)
-    if len(name) <= at_most:
+    if cell_len(name) <= at_most:
         return name
     host, _, port = name.rpartition(":")
-    bare = f"{host}:" if port.isdigit() else name
-    return harmless(bare, at_most, cut="middle", ascii_only=ascii_only)
+    return harmless(host if port.isdigit() else name, at_most, cut="middle", ascii_only=ascii_only)
 
 
 class Row:
@@ -74,12 +75,20 @@ class Roster:
 
     A host leaves its place when it has been idle for 2 s and another one is active, or when another one has done
     twice as much. A third of the places is for hosts that must pause, if there are so many.
+
+    Attributes:
+        longest_name: cells of the longest name shown so far; it only grows, so that columns do not jump.
     """
 
     def __init__(self, stats: Stats) -> None:
         self._stats = stats
+        self.longest_name = 0
         self._rows: list[Row] = []
         self._next = 0
+
+    def __len__(self) -> int:
+        """How many hosts there are to choose from."""
+        return len(self._stats.hosts) + self._has_others()
 
     def look(self, now: float, places: int) -> list[Row]:
         """Return the rows to show at the time `now`, at most `places`, and take their counters."""
@@ -91,37 +100,40 @@ class Roster:
     def _chosen(self, now: float, places: int) -> dict[int, HostStats]:
         """The hosts that deserve a place, by identity, weightiest first."""
         shown = {id(row.host): row for row in self._rows}
+        hosts = [row.host for row in self._rows]
+        hosts += [host for host in self._examined() if id(host) not in shown]
         active: list[tuple[int, int]] = []
         pausing: list[tuple[int, int]] = []
         idle: list[tuple[int, int]] = []
-        hosts = {id(host): host for host in self._examined()}
-        hosts.update((identity, row.host) for identity, row in shown.items())
-        for identity, host in hosts.items():
-            row = shown.get(identity)
-            weight = (host.done + _HEAD_START) * (1 if row is None else 2), identity
+        for number, host in enumerate(hosts):
+            row = shown.get(id(host))
+            weight = (host.done + _HEAD_START) * (1 if row is None else 2), -number
             if host.in_flight or (row is not None and row.is_active(now)):
                 active.append(weight)
             elif is_pausing(host, now):
                 pausing.append(weight)
             else:
                 idle.append(weight)
-        best = heapq.nlargest(places // 3, pausing)
-        best += heapq.nlargest(places - len(best), active)
+        reserved = heapq.nlargest(places // 3, pausing)
+        best = heapq.nlargest(places - len(reserved), active) + reserved
         for leftover in (pausing, idle):
             if len(best) < places:
                 best += heapq.nlargest(places - len(best), set(leftover).difference(best))
-        return {identity: hosts[identity] for _, identity in best}
+        return {id(hosts[-number]): hosts[-number] for _, number in best}
 
     def _examined(self) -> list[HostStats]:
         """The next hosts in the round, and those that are counted together."""
         hosts = list(self._stats.hosts.values())
-        if self._stats.others.done or self._stats.others.in_flight:
+        if self._has_others():
             hosts.append(self._stats.others)
         if len(hosts) <= _EXAMINED:
             return hosts
         first = self._next if self._next < len(hosts) else 0
         self._next = first + _EXAMINED
         return hosts[first : self._next]
+
+    def _has_others(self) -> bool:
+        return bool(self._stats.others.done or self._stats.others.in_flight)
 
     def _seat(self, chosen: dict[int, HostStats], now: float) -> None:
         """Leave who stays in its place, and give the free places to the newcomers."""
@@ -136,8 +148,8 @@ class Roster:
             rows.append(self._seated(host, len(rows), now))
         self._rows = rows
 
-    @staticmethod
-    def _seated(host: HostStats, place: int, now: float) -> Row:
+    def _seated(self, host: HostStats, place: int, now: float) -> Row:
+        self.longest_name = max(self.longest_name, cell_len(host_name(host.key)))
         row = Row(host, place)
         row.look(now)
         return row

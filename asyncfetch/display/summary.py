@@ -7,8 +7,9 @@ hundred URLs and for ten million.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from asyncfetch.stats import HostStats, Stats
 from asyncfetch.url import redacted
@@ -23,8 +24,7 @@ _MOST_HOSTS = 20
 _MOST_SLOW = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
+class Example(msgspec.Struct, frozen=True):
     """The first result that an error code ended.
 
     Attributes:
@@ -49,8 +49,7 @@ class Examples:
             self.by_code[error.code] = Example(redacted(result.url), error.detail)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """A job at its end.
 
     Attributes:
@@ -63,7 +62,7 @@ class Ending:
     stats: Stats
     seconds: float
     not_done: int | None = 0
-    examples: Examples = field(default_factory=Examples)
+    examples: Examples = msgspec.field(default_factory=Examples)
 
     @property
     def rate(self) -> float:

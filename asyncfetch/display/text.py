@@ -10,6 +10,7 @@ Letters that are written from right to left are kept: whoever fetches such URLs 
 
 from __future__ import annotations
 
+from itertools import accumulate, dropwhile
 from typing import Literal
 from unicodedata import category
 
@@ -45,7 +46,7 @@ def harmless(text: str | bytes, at_most: int = 200, *, cut: Cut = "end", ascii_o
     """
     raw = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else text
     if raw.isascii() and raw.isprintable():
-        return raw if len(raw) <= at_most else _shortened(raw, at_most, cut, ascii_only=ascii_only)
+        return raw if len(raw) <= at_most else _shortened(_ends(raw, at_most), at_most, cut, ascii_only=ascii_only)
     escaped = _escaped(_ends(raw, at_most), ascii_only=ascii_only)
     return _shortened(escaped, at_most, cut, ascii_only=ascii_only)
 
@@ -104,21 +105,12 @@ def _shortened(text: str, at_most: int, cut: Cut, *, ascii_only: bool) -> str:
 
 def _first(text: str, cells: int) -> str:
     """As many characters of the beginning as fit."""
-    for position, character in enumerate(text):
-        cells -= get_character_cell_size(character)
-        if cells < 0:
-            return text[:position]
-    return text
+    used = accumulate(map(get_character_cell_size, text))
+    return text[: sum(width <= cells for width in used)]
 
 
 def _last(text: str, cells: int) -> str:
     """As many characters of the end as fit, not beginning with a mark."""
-    start = len(text)
-    for position in range(len(text) - 1, -1, -1):
-        width = get_character_cell_size(text[position])
-        cells -= width
-        if cells < 0:
-            break
-        if width:
-            start = position
-    return text[start:]
+    used = accumulate(map(get_character_cell_size, reversed(text)))
+    fitting = sum(width <= cells for width in used)
+    return "".join(dropwhile(_is_mark, text[len(text) - fitting :]))

@@ -5,7 +5,19 @@ Sizes and speeds are decimal (1 kB is 1000 bytes, 1 MB is 1000 kB), as networks 
 
 from __future__ import annotations
 
-__all__ = ["clock", "count", "duration", "latency", "percent", "rate", "roughly", "short_count", "size", "speed"]
+__all__ = [
+    "clock",
+    "count",
+    "counted",
+    "duration",
+    "latency",
+    "percent",
+    "rate",
+    "roughly",
+    "short_count",
+    "size",
+    "speed",
+]
 
 _MINUTE = 60
 _HOUR = 60 * _MINUTE
@@ -17,9 +29,15 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def short_count(number: int) -> str:
-    """Write a whole number in at most 7 characters: `999,999`, then `1.2 M`."""
-    return f"{number:,}" if number < 1_000_000 else _scaled(number / 1e6, ("M", "G", "T"))
+def counted(number: int, one: str, many: str = "") -> str:
+    """Write how many there are of something: `1 host`, `1,234 hosts`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def short_count(number: int, width: int = 7) -> str:
+    """Write a whole number in at most `width` characters, 5 or more: `999,999`, then `1.2 M`."""
+    whole = f"{number:,}"
+    return whole if len(whole) <= width else _scaled(number / 1e3, ("k", "M", "G", "T"))
 
 
 def size(number: float) -> str:
@@ -43,14 +61,16 @@ def percent(part: int, whole: int) -> str:
 
 
 def latency(seconds: float) -> str:
-    """Write a short time in at most 6 characters: `0.4 ms`, `12 ms`, `0.12 s`, `1.2 s`, `123 s`."""
+    """Write a short time in at most 6 characters: `0.4 ms`, `12 ms`, `0.12 s`, `1.2 s`, `123 s`, `20 m`."""
     if seconds < 0.00995:
         return f"{seconds * 1e3:.1f} ms"
     if seconds < 0.0995:
         return f"{seconds * 1e3:.0f} ms"
     if seconds < 0.995:
         return f"{seconds:.2f} s"
-    return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 999.5 else f"{seconds / _MINUTE:.0f} m"
 
 
 def duration(seconds: float) -> str:
@@ -75,9 +95,8 @@ def roughly(seconds: float) -> str:
         return f"{max(1, round(seconds))} s"
     if seconds < 10 * _MINUTE:
         return duration(5 * round(seconds / 5))
-    if seconds < _HOUR - _MINUTE / 2:
-        return f"{round(seconds / _MINUTE)} m"
-    return duration(seconds)
+    minutes = round(seconds / _MINUTE)
+    return f"{minutes} m" if minutes < 60 else duration(minutes * _MINUTE)
 
 
 def _scaled(number: float, units: tuple[str, ...]) -> str:

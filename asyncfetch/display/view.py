@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from asyncfetch.display.frame import Totals
 from asyncfetch.display.marks import Marks
 from asyncfetch.display.notes import Notes
-from asyncfetch.display.rates import Rate
 from asyncfetch.display.text import as_text
+from asyncfetch.display.totals import Pace
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
     from asyncfetch.result import Result
     from asyncfetch.stats import Stats
 
-__all__ = ["LOOKS_PER_SECOND", "View", "say"]
+__all__ = ["View", "say"]
 
-LOOKS_PER_SECOND = 8
-_ESTIMATE_WINDOW = 20.0
-_NO_ESTIMATE_BEFORE = 2.0
+_LOOKS_PER_SECOND = 8
 _LONGEST_REMARK = 1000
 
 
@@ -56,10 +53,8 @@ class View:
         self.console = console
         self.marks = Marks.of(console.encoding)
         self._clock = clock
-        self._total = total
         self._notes = Notes(clock, ascii_only=self.marks.ascii_only)
-        self._started = clock()
-        self._rate, self._bytes_rate, self._long_rate = Rate(), Rate(), Rate(_ESTIMATE_WINDOW)
+        self._pace = Pace(stats, total, clock())
         self._is_running = False
 
     async def run(self) -> None:
@@ -67,7 +62,7 @@ class View:
         self._is_running = True
         try:
             while True:
-                await anyio.sleep(1 / LOOKS_PER_SECOND)
+                await anyio.sleep(1 / _LOOKS_PER_SECOND)
                 self.look(self._clock())
         finally:
             self.close()
@@ -80,30 +75,18 @@ class View:
     def note(self, remark: str | Text) -> None:
         """Write a line of ours, above whatever moves."""
         self._notes.add(as_text(remark, at_most=_LONGEST_REMARK) if isinstance(remark, str) else remark)
-        if not self._is_running:
-            self.close()
+        self._say_at_once()
 
     def failure(self, result: Result) -> None:
         """Write a line about a result that is not ok: at most 20 a second, the others are counted."""
         self._notes.failure(result)
+        self._say_at_once()
+
+    def _say_at_once(self) -> None:
+        """Without a loop that looks, what is said must not wait."""
+        if not self._is_running:
+            say(self.console, *self._notes.take())
 
     def look(self, now: float) -> None:
         """Show what there is to show at the time `now`."""
         say(self.console, *self._notes.take())
-
-    def totals(self, now: float) -> Totals:
-        """Take the counters of all hosts together, and their rates."""
-        counted, total, passed = self.stats.total, self._total(), now - self._started
-        rate = self._rate.look(now, counted.done)
-        steady = self._long_rate.look(now, counted.done)
-        has_estimate = total is not None and steady > 0 and passed >= _NO_ESTIMATE_BEFORE
-        return Totals(
-            done=counted.done,
-            failed=counted.failed,
-            in_flight=counted.in_flight,
-            total=total,
-            rate=rate,
-            bytes_rate=self._bytes_rate.look(now, self.stats.received),
-            seconds=passed,
-            left=max(0, total - counted.done) / steady if has_estimate and total is not None else None,
-        )

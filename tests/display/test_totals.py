@@ -1,0 +1,44 @@
+"""All hosts together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncfetch.display.totals import Pace
+from asyncfetch.errors import HeadTimeout
+from asyncfetch.stats import Stats
+
+if TYPE_CHECKING:
+    from tests.display.conftest import Clock, Finish
+
+
+def test_counts_rates_and_what_is_left(stats: Stats, clock: Clock, finish: Finish) -> None:
+    """From steady progress follow the rate, the speed and the time left."""
+    pace = Pace(stats, lambda: 1000, clock.now)
+    for _ in range(40):
+        clock.now += 0.125
+        finish(times=5, size=2000)
+        totals = pace.look(clock.now)
+    finish(error=HeadTimeout("no answer"))
+    totals = pace.look(clock.now)
+    assert (totals.done, totals.failed, totals.total) == (201, 1, 1000)
+    assert (round(totals.rate), round(totals.bytes_rate), totals.seconds) == (40, 80_000, 5.0)
+    assert totals.left is not None
+    assert round(totals.left) == 20
+
+
+def test_nothing_is_promised_too_early(stats: Stats, clock: Clock, finish: Finish) -> None:
+    """In the first two seconds, without progress, or without a total, there is no estimate."""
+    known, unknown = Pace(stats, lambda: 1000, clock.now), Pace(stats, lambda: None, clock.now)
+    assert known.look(clock.now + 5).left is None
+    finish(times=10)
+    assert Pace(stats, lambda: 1000, clock.now).look(clock.now + 1).left is None
+    assert known.look(clock.now + 6).left is not None
+    assert unknown.look(clock.now + 6).left is None
+
+
+def test_a_total_that_was_too_small_leaves_nothing(stats: Stats, clock: Clock, finish: Finish) -> None:
+    """More results than the source has promised are no negative time."""
+    pace = Pace(stats, lambda: 5, clock.now)
+    finish(times=10)
+    assert pace.look(clock.now + 5).left == 0
