@@ -69,6 +69,11 @@ def _left(before: set[tuple[str, str]], threads_before: set[threading.Thread]) -
 
 
 @pytest.fixture
-def as_root() -> bool:
-    """Whether the tests run as root, whom no file mode keeps out."""
-    return os.geteuid() == 0
+def without_root() -> Iterator[None]:
+    """Let file modes hold: where the tests run as root, whom none keeps out, become nobody for the time being."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    yield
+    if is_root:
+        os.seteuid(0)
