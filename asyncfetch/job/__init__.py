@@ -2,7 +2,8 @@
 
 `sources` reads the list (what a line is: `lines`); `runner` lets the client fetch it and knows when to stop;
 `recorder` writes in batches: bodies through `bodies` (what they are called: `names`; safe directories: `folders`),
-then their lines through `journal`. `outcome` is what is left to say, `errors` what can end a run.
+then their lines through `journal`. `outcome` is what is left to say, `errors` what can end a run. So that a run can
+be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a results file, `compact` tidies it.
 
     with open_sources(["urls.txt"]) as sources, open_journal("results.jsonl") as journal:
         async with Client() as client:
@@ -10,15 +11,19 @@ then their lines through `journal`. `outcome` is what is left to say, `errors` w
 """
 
 from asyncfetch.job.bodies import Bodies
+from asyncfetch.job.compact import Compacted, compact
 from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
+from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
 from asyncfetch.job.journal import Journal, open_journal
 from asyncfetch.job.outcome import JobOutcome
 from asyncfetch.job.runner import MAX_FAILURES, Job
+from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.job.sources import Place, Sources, open_sources
 
 __all__ = [
     "MAX_FAILURES",
     "Bodies",
+    "Compacted",
     "Job",
     "JobError",
     "JobOutcome",
@@ -28,8 +33,13 @@ __all__ = [
     "OutputClosed",
     "OutputError",
     "Place",
+    "Remembered",
+    "Safeguard",
     "SourceError",
     "Sources",
+    "compact",
+    "job_file_of",
     "open_journal",
     "open_sources",
+    "read_job_file",
 ]

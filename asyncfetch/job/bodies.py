@@ -17,16 +17,15 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import anyio.to_thread
 
 from asyncfetch.job.errors import OutputError, reason_of
-from asyncfetch.job.folders import Folders, Part, Way
+from asyncfetch.job.folders import Folders, Part, Way, remove_dead_parts
 from asyncfetch.job.names import BodyName, body_name
-from asyncfetch.url import Url
 
 if TYPE_CHECKING:
     from asyncfetch.result import Request, Response
@@ -91,7 +90,7 @@ class FileSink:
     async def abort(self) -> None:
         """Forget everything: the request failed, was cancelled, or will be tried again."""
         if self._part is None:
-            self._chunks.clear()
+            self.discard()
         else:
             await anyio.to_thread.run_sync(self.discard)
 
@@ -128,6 +127,7 @@ class Bodies:
     Attributes:
         directory: as it was given.
         failure: the first error that kept a body from being written; the run is to stop.
+        note: told position, inode and path of each body just before it gets its name.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, way: Way | None = None) -> None:
@@ -138,6 +138,7 @@ class Bodies:
         """
         self.directory = os.fspath(directory)
         self.failure: OutputError | None = None
+        self.note: Callable[[int, int, str], None] | None = None
         self._parts: set[Part] = set()
         try:
             self._folders = Folders(directory)
@@ -160,6 +161,10 @@ class Bodies:
         for part in list(self._parts):
             self.drop(part)
         self._folders.close()
+
+    def clear_up(self) -> int:
+        """Remove the temporary files of runs that were killed, and return how many there were."""
+        return remove_dead_parts(self._folders.root)
 
     def sink(self, request: Request, response: Response) -> FileSink | None:
         """Return what takes the body of an ok response, or None if there is none to expect. Fast, never waits."""
@@ -191,7 +196,7 @@ class Bodies:
         Raises:
             OutputError: it cannot be written; nothing of it remains.
         """
-        name = body_name(Url.parse(sink.request.url))
+        name = body_name(sink.request.url)
         try:
             part = sink.written()
             return self._give_name(part, name, sink.request.index)
@@ -214,14 +219,14 @@ class Bodies:
 
     def _give_name(self, part: Part, name: BodyName, index: int) -> str:
         descriptor, folder = self._folders.open(name.folder)
-        for variant in _variants(index):
-            file = name.file(variant)
-            try:
+        variants = _variants(index)
+        while True:
+            file = name.file(next(variants))
+            if self.note is not None:
+                self.note(index, part.inode, f"{folder}/{file}")
+            with contextlib.suppress(FileExistsError):
                 part.give(file, descriptor)
-            except FileExistsError:
-                continue
-            return f"{folder}/{file}"
-        raise AssertionError("there is always one more variant")
+                return f"{folder}/{file}"
 
     def _first_that_works(self, ways: list[Way]) -> Way:
         for way in ways[:-1]:

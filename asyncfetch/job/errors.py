@@ -6,6 +6,7 @@ JobError
 ├── OutputError         a body cannot be saved
 └── JournalError        the results file cannot be opened or written
     ├── JournalExists   it exists, and nobody said that it may be overwritten
+    ├── JobFileError    the job file beside it cannot be read or written
     └── OutputClosed    whoever read the records has gone away
 ```
 
@@ -18,7 +19,16 @@ import os
 
 from asyncfetch.errors import shown
 
-__all__ = ["JobError", "JournalError", "JournalExists", "OutputClosed", "OutputError", "SourceError", "reason_of"]
+__all__ = [
+    "JobError",
+    "JobFileError",
+    "JournalError",
+    "JournalExists",
+    "OutputClosed",
+    "OutputError",
+    "SourceError",
+    "reason_of",
+]
 
 _NAME_AT_MOST = 300
 
@@ -81,6 +91,12 @@ class JournalError(JobError):
 
 class JournalExists(JournalError):
     """The results file exists, and overwriting it was not asked for."""
+
+
+class JobFileError(JournalError):
+    """The job file beside the results file cannot be read or written, so that nothing can be recorded."""
+
+    noun = "the job file "
 
 
 class OutputClosed(JournalError):

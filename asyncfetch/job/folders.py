@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import secrets
 import threading
 import time
@@ -17,9 +18,11 @@ from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 
-__all__ = ["Folders", "Part", "Way", "is_ours"]
+from asyncfetch.job.lock import Locked, lock
 
-_CACHED = 32  # directories kept open; open files are scarce
+__all__ = ["Folders", "Part", "Way", "is_ours", "open_patiently", "remove_dead_parts"]
+
+_KEPT_OPEN = 32  # directories, and no more than a sixteenth of the open files allowed: sockets need them
 _IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP}
 _NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
 _PATIENCE = 30.0
@@ -31,7 +34,7 @@ def is_ours(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
-def _open(name: str, flags: int, folder: int) -> int:
+def open_patiently(name: str, flags: int, folder: int | None = None) -> int:
     """Open a file, never through a symbolic link; wait up to 30 s while all descriptors are taken, by sockets."""
     deadline = time.monotonic() + _PATIENCE
     while True:
@@ -43,8 +46,28 @@ def _open(name: str, flags: int, folder: int) -> int:
             time.sleep(0.01)
 
 
+def remove_dead_parts(folder: int) -> int:
+    """Remove temporary files that killed runs have left in a directory, and return how many there were.
+
+    Only ours, by their name, and only those that no living process holds the lock of.
+    """
+    removed = 0
+    for name in filter(is_ours, os.listdir(folder)):
+        with contextlib.suppress(OSError):
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                lock(descriptor)
+                os.unlink(name, dir_fd=folder)
+                removed += 1
+            except Locked:
+                pass
+            finally:
+                os.close(descriptor)
+    return removed
+
+
 class Folders:
-    """The directories below a root, created as they are needed, the latest 32 of them kept open.
+    """The directories below a root, created as they are needed, the latest 2 to 32 of them kept open.
 
     Not for several threads at once.
 
@@ -61,6 +84,8 @@ class Folders:
         Path(root).mkdir(parents=True, exist_ok=True)
         self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._open: OrderedDict[str, tuple[int, str]] = OrderedDict()
+        allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most = _KEPT_OPEN if allowed < 0 else max(2, min(_KEPT_OPEN, allowed // 16))
 
     def open(self, path: str) -> tuple[int, str]:
         """Return a directory's descriptor and its path: it differs from `path` where something was in the way.
@@ -79,7 +104,7 @@ class Folders:
         descriptor, name = _enter(above, name)
         found = (descriptor, f"{begin}/{name}" if begin else name)
         self._open[path] = found
-        if len(self._open) > _CACHED:
+        if len(self._open) > self._most:
             os.close(self._open.popitem(last=False)[1][0])
         return found
 
@@ -98,10 +123,10 @@ def _enter(above: int, name: str) -> tuple[int, str]:
         candidate = name + variant
         try:
             try:
-                return _open(candidate, flags, above), candidate
+                return open_patiently(candidate, flags, above), candidate
             except FileNotFoundError:
                 _make(candidate, above)
-                return _open(candidate, flags, above), candidate
+                return open_patiently(candidate, flags, above), candidate
         except OSError as error:
             if error.errno not in _IN_THE_WAY:
                 raise
@@ -133,9 +158,28 @@ class Part:
         self._root = root
         self._way = way
         self._lock = threading.Lock()
-        self._name = "" if way is Way.UNNAMED else f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-        flags = os.O_TMPFILE if way is Way.UNNAMED else os.O_CREAT | os.O_EXCL
-        self._descriptor = _open(self._name or ".", os.O_WRONLY | flags, root)
+        self._name = ""
+        self._descriptor = self._unnamed() if way is Way.UNNAMED else self._named()
+
+    def _unnamed(self) -> int:
+        return open_patiently(".", os.O_WRONLY | os.O_TMPFILE, self._root)
+
+    def _named(self) -> int:
+        """Create a file with a temporary name, locked, so that nobody takes it for one that a kill has left."""
+        while True:
+            name = f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+            descriptor = open_patiently(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._root)
+            with contextlib.suppress(Locked):
+                lock(descriptor)
+                if os.fstat(descriptor).st_nlink:
+                    self._name = name
+                    return descriptor
+            os.close(descriptor)  # somebody was clearing up in this very moment
+
+    @property
+    def inode(self) -> int:
+        """What the file system knows it by, before it has a name and after."""
+        return os.fstat(self._descriptor).st_ino
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Append these bytes, all of them.

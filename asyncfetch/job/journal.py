@@ -10,13 +10,16 @@ import contextlib
 import os
 import select
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 import msgspec
 
 from asyncfetch.job.errors import JournalError, JournalExists, OutputClosed, reason_of
+from asyncfetch.job.jobfile import read_job_file
+from asyncfetch.job.lock import Locked, holder_of, is_still_there, lock
+from asyncfetch.job.recorded import Recorded, read_back
 from asyncfetch.result import ErrorRecord, Record
 
 __all__ = ["Journal", "open_journal"]
@@ -32,13 +35,15 @@ class Journal:
     Attributes:
         name: as it was given; `-` is stdout.
         file: (device, inode) of a regular file, or None.
+        recorded: what it says already, if the job is to go on.
     """
 
-    def __init__(self, name: str, output: _Output) -> None:
+    def __init__(self, name: str, output: _Output, recorded: Recorded | None = None) -> None:
         self.name = name
         self.file = output.file
+        self.recorded = recorded
         self._output = output
-        self._end = 0
+        self._end = 0 if recorded is None else recorded.end
         self._begun = self._dirty = False
 
     def __enter__(self) -> Self:
@@ -48,14 +53,14 @@ class Journal:
         self.close()
 
     def begin(self) -> None:
-        """Empty the file: the run starts.
+        """Empty the file, or cut off a torn last line if the job goes on: the run starts.
 
         Raises:
-            JournalError: it cannot be emptied.
+            JournalError: it cannot be cut.
         """
         self._begun = True
         try:
-            self._output.cut(0)
+            self._output.cut(self._end)
         except OSError as error:
             raise self._error(error) from error
 
@@ -106,18 +111,27 @@ class Journal:
 
 
 def open_journal(
-    name: str | os.PathLike[str], *, overwrite: bool = False, stdout: BinaryIO | None = None
+    name: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    go_on: bool = False,
+    try_again: Callable[[str], bool] | None = None,
+    stdout: BinaryIO | None = None,
 ) -> Journal:
     """Open a results file. What is no regular file (a pipe, a device, stdout) is simply written to.
+
+    A regular file is locked: as long as the journal is open, nobody else can open it here.
 
     Args:
         name: its path, or `-`.
         overwrite: a regular file may exist, and will lose what it contains.
+        go_on: a regular file may exist, is read back, and will be appended to.
+        try_again: says of an error code whether it deserves another request, when the job goes on.
         stdout: the binary stream for `-`; it stays open.
 
     Raises:
-        JournalExists: it exists, and `overwrite` is False.
-        JournalError: it cannot be opened or created.
+        JournalExists: it exists, and neither `overwrite` nor `go_on` is True.
+        JournalError: it cannot be opened or created, somebody else is writing it, or it is not one of ours.
     """
     name = os.fspath(name)
     if name == "-":
@@ -125,14 +139,33 @@ def open_journal(
             raise JournalError(name, "is not open")
         return Journal(name, _Output.on(stdout))
     try:
-        return Journal(name, _Output.open(Path(name), overwrite=overwrite))
+        output = _Output.open(Path(name), may_exist=overwrite or go_on)
+    except Locked as error:
+        raise JournalError(name, f"is in use: {_holder(name)} is writing it") from error
     except FileExistsError as error:
-        raise JournalExists(name, "exists; name another one, or allow --overwrite") from error
+        raise JournalExists(name, "exists; go on with it (-c), name another one, or allow --overwrite") from error
     except FileNotFoundError as error:
         raise JournalError(name, "cannot be created: there is no such directory") from error
     except (OSError, ValueError) as error:
         reason = reason_of(error) if isinstance(error, OSError) else str(error)
         raise JournalError(name, f"cannot be opened: {reason}") from error
+    if not go_on or output.file is None:
+        return Journal(name, output)
+    try:
+        return Journal(name, output, read_back(name, Path(name), try_again))
+    except JournalError:
+        output.close(remove=False)
+        raise
+
+
+def _holder(name: str) -> str:
+    """Name the process that has the lock; where the system does not tell, the job file does."""
+    pid = holder_of(Path(name))
+    if pid is None:
+        with contextlib.suppress(JournalError):
+            remembered = read_job_file(name)
+            pid = remembered.pid if remembered is not None else None
+    return "another process" if pid is None else f"process {pid}"
 
 
 class _Output:
@@ -171,14 +204,23 @@ class _Output:
             return cls(-1, stream=stream)
 
     @classmethod
-    def open(cls, path: Path, *, overwrite: bool) -> Self:
-        """Open a file for appending; create it if it is not there."""
+    def open(cls, path: Path, *, may_exist: bool) -> Self:
+        """Open a file for appending and lock it; create it if it is not there."""
         flags = os.O_WRONLY | os.O_CLOEXEC
         is_new = not path.exists()
         if not is_new and not path.is_file():
             return cls(os.open(path, flags))
-        flags |= os.O_APPEND | os.O_CREAT | (0 if overwrite else os.O_EXCL)
-        return cls(os.open(path, flags, 0o666), path=path, is_new=is_new)
+        flags |= os.O_APPEND | os.O_CREAT | (0 if may_exist else os.O_EXCL)
+        descriptor = os.open(path, flags, 0o666)
+        try:
+            lock(descriptor)
+            if is_still_there(descriptor, path):
+                return cls(descriptor, path=path, is_new=is_new)
+        except Locked:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+        return cls.open(path, may_exist=may_exist)
 
     def write(self, lines: memoryview) -> int:
         """Write the beginning of some lines, at least a byte, and return how much."""

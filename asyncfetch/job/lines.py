@@ -23,7 +23,7 @@ LONGEST_LINE = 65536
 
 GZIP_MAGIC = b"\x1f\x8b"
 
-_SHOWN_OF_BAD_LINE = 200
+_SHOWN_OF_LONG_LINE = 200
 _BOM = b"\xef\xbb\xbf"
 _HASH = ord("#")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -75,10 +75,12 @@ class LineSplitter:
     """Cut blocks of bytes into entries: `feed` it all blocks, then call `finish`.
 
     Lines end with LF or CRLF. Blank lines, lines whose first character is `#`, and a UTF-8 byte order mark are
-    dropped. Never more than one block and one line of `LONGEST_LINE` bytes are held.
+    dropped. What a line has beyond `LONGEST_LINE` bytes is not kept.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST_LINE) -> None:
+        """Start at the beginning of a file; `longest` is the bytes of a line that may be a URL."""
+        self._longest = longest
         self._tail = b""
         self._number = 0
         self._at_start = True
@@ -93,7 +95,7 @@ class LineSplitter:
             data = data.removeprefix(_BOM)
             self._at_start = False
         lines = data.split(b"\n")
-        self._tail = lines.pop()[: LONGEST_LINE + 2]  # more cannot make it any better
+        self._tail = lines.pop()[: self._longest + 2]  # more cannot make it any better
         return self._entries(lines)
 
     def finish(self) -> list[Line]:
@@ -105,47 +107,33 @@ class LineSplitter:
         entries: list[Line] = []
         for number, raw in enumerate(lines, self._number + 1):
             line = raw.strip()
+            if len(raw) > self._longest and len(raw.removesuffix(b"\r")) > self._longest:
+                if not line.startswith(b"#"):
+                    entries.append(self._long_line(number, line))
+                continue
             if not line or line[0] == _HASH:
                 continue
             try:
                 text = line.decode()
             except UnicodeDecodeError:
-                entries.append(_bad_line(number, raw))
+                entries.append(Line(number, line.decode("utf-8", "backslashreplace"), "the line is not UTF-8"))
                 continue
-            if len(raw) > LONGEST_LINE or not text.isprintable():
-                entries.append(_odd_line(number, raw, text))
-            else:
-                entries.append(Line(number, text, ""))
+            entries.append(Line(number, text, "" if text.isprintable() else _why_odd(text)))
         self._number += len(lines)
         return entries
 
-
-def _is_too_long(raw: bytes) -> bool:
-    return len(raw.removesuffix(b"\r")) > LONGEST_LINE
-
-
-def _bad_line(number: int, raw: bytes) -> Line:
-    """Describe a line that is not UTF-8, or so long that it was cut inside a character."""
-    if _is_too_long(raw):
-        return _long_line(number, raw)
-    text = raw.strip().decode("utf-8", "backslashreplace")
-    return Line(number, text, "the line is not UTF-8")
+    def _long_line(self, number: int, line: bytes) -> Line:
+        start = line[:_SHOWN_OF_LONG_LINE].decode("utf-8", "backslashreplace")
+        return Line(number, f"{start}...", f"the line is longer than {self._longest // 1024} KiB")
 
 
-def _long_line(number: int, raw: bytes) -> Line:
-    start = raw.strip()[:_SHOWN_OF_BAD_LINE].decode("utf-8", "backslashreplace")
-    return Line(number, f"{start}...", f"the line is longer than {LONGEST_LINE // 1024} KiB")
-
-
-def _odd_line(number: int, raw: bytes, text: str) -> Line:
-    """Describe a line that is very long, or contains something that is not printable, which may be harmless."""
-    if _is_too_long(raw):
-        return _long_line(number, raw)
+def _why_odd(text: str) -> str:
+    """Return why a line with unprintable characters cannot be a URL, or an empty string: some are harmless."""
     control = _CONTROL.search(text)
     if control is None:
-        return Line(number, text, "")
+        return ""
     hint = "; is this a table? One URL a line is expected" if control[0] == "\t" else ""
-    return Line(number, text, f"the line contains the control character {shown(control[0])}{hint}")
+    return f"the line contains the control character {shown(control[0])}{hint}"
 
 
 def gunzipped(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -36,16 +36,18 @@ __all__ = ["BodyName", "body_name"]
 _PART_MOST = 200  # bytes; file systems allow 255
 _CUT_TO = 150  # bytes left of a part that is too long: room for mark and variant
 _FOLDERS_MOST = 32
+_PLAIN_MOST = 800
 _FOLDERS_BYTES = 600
 _QUERY_MOST = 60
 
 _DEVICES = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])"
 _DEVICE = re.compile(rf"{_DEVICES}(?:\.|$)", re.IGNORECASE)
-_PLAIN_HOST = re.compile(rf"(?!{_DEVICES}(?:[.:]|$))[a-z0-9](?:[a-z0-9._-]{{0,198}}[a-z0-9])?(?::[0-9]+)?")
+_HOST = rf"(?!{_DEVICES}(?:[.:]|$))[a-z0-9](?:[a-z0-9._-]{{0,198}}[a-z0-9])?(?::[0-9]{{1,5}})?"
 _NO_DEVICE = rf"(?!{_DEVICES}(?:[./]|$))"
 _FOLDER = rf"{_NO_DEVICE}[a-z0-9_+=,@~](?:[a-z0-9._+=,@~-]{{0,198}}[a-z0-9_+=,@~-])?"
 _FILE = rf"{_NO_DEVICE}(?!index$)[a-z0-9_+=,@](?:[a-z0-9._+=,@-]{{0,198}}[a-z0-9_+=,@-])?"
-_PLAIN_PATH = re.compile(rf"((?:/{_FOLDER})*)/({_FILE})?")
+_PLAIN_HOST = re.compile(_HOST)
+_PLAIN = re.compile(rf"https?://({_HOST})((?:/{_FOLDER})*)/({_FILE})?")
 _EXTENSION = re.compile(r"(?<=.)(?:\.tar)?\.[A-Za-z0-9]{1,10}\Z")
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+=,@~-")
 
@@ -71,15 +73,26 @@ class BodyName(NamedTuple):
         return _clipped(self.stem, _PART_MOST - len(suffix)) + suffix
 
 
-def body_name(url: Url) -> BodyName:
-    """Return the name for the body of a URL."""
-    host, target = url.origin.authority, url.target
-    plain = _PLAIN_PATH.fullmatch(target)
-    if plain is None or len(target) > _FOLDERS_BYTES or target.count("/") > _FOLDERS_MOST:
-        return _marked_name(url)
-    if not _PLAIN_HOST.fullmatch(host):
-        return _marked_name(url)
-    return BodyName(host.replace(":", "+") + plain[1], *_split(plain[2] or "index"))
+def body_name(url: str) -> BodyName:
+    """Return the name for the body of a URL.
+
+    Raises:
+        InvalidURL: it is none, and will never have a body.
+    """
+    return _plain_name(url) or _name_of(Url.parse(url))
+
+
+def _name_of(url: Url) -> BodyName:
+    return _plain_name(url.href) or _marked_name(url)
+
+
+def _plain_name(url: str) -> BodyName | None:
+    """Return the name of a plain URL; what matches is a URL in its normal form already."""
+    plain = _PLAIN.fullmatch(url)
+    if plain is None or len(url) > _PLAIN_MOST or url.count("/") > _FOLDERS_MOST + 2:
+        return None
+    host, folders, file = plain.groups()
+    return BodyName(host.replace(":", "+") + folders, *_split(file or "index"))
 
 
 def _marked_name(url: Url) -> BodyName:

@@ -18,6 +18,8 @@ class JobOutcome:
         ok: results that are ok.
         failed: results that are not.
         errors: how often each code ended a result.
+        earlier: entries that an earlier run has recorded for good.
+        earlier_failed: those of them that are not ok.
         saved: bodies that have their file.
         saved_bytes: bytes in them.
         entries: entries in the input, or None if it was not read to its end.
@@ -28,6 +30,8 @@ class JobOutcome:
     ok: int = 0
     failed: int = 0
     errors: dict[str, int] = field(default_factory=dict)
+    earlier: int = 0
+    earlier_failed: int = 0
     saved: int = 0
     saved_bytes: int = 0
     entries: int | None = None
@@ -42,7 +46,7 @@ class JobOutcome:
     @property
     def missing(self) -> int | None:
         """Entries without a result, or None if nobody knows how many there are."""
-        return None if self.entries is None else self.entries - self.total
+        return None if self.entries is None else self.entries - self.earlier - self.total
 
     def count(self, result: Result, saved_bytes: int | None = None) -> None:
         """Count a result, and its body if it was saved."""

@@ -1,7 +1,8 @@
 """From results to lines and files: collects for a moment, then writes in a thread, one batch at a time.
 
-A batch is written when it has 64 results, or 10 ms after its first one. While one is being written the next is
-collected; when that has grown too, `put` asks the run to wait. A body has its file before its line is written.
+A batch is written when it has 32 results, or 10 ms after its first one. While it is being written the next one is
+collected; when that is full too, `put` asks the run to wait. So at most 64 results are here without having been
+given to the kernel, and a kill costs no more than those. A body has its file before its line is written.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from asyncfetch.job.bodies import Bodies, FileSink
 from asyncfetch.job.errors import JobError, JournalError, OutputError
 from asyncfetch.job.journal import Journal
 from asyncfetch.job.outcome import JobOutcome
+from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.result import Record, Result
 
 __all__ = ["Recorder"]
 
-_BATCH = 64  # results
+_BATCH = 32  # results
 _PATIENCE = 0.01  # seconds
-_WAITING_MOST = 256  # results that may wait while others are written
 _SYNC_EVERY = 1.0  # seconds
 
 
@@ -42,17 +43,19 @@ class Recorder:
         outcome: JobOutcome,
         *,
         on_failure: Callable[[JobError], None],
+        safeguard: Safeguard | None = None,
     ) -> None:
         self.outcome = outcome
         self.failure: JobError | None = None
         self._journal = journal
         self._bodies = bodies
         self._on_failure = on_failure
+        self._safeguard = safeguard
         self._waiting: list[Result] = []
         self._some = asyncio.Event()
         self._many = asyncio.Event()
         self._room = asyncio.Event()
-        self._closed = False
+        self._closed = self._ended = False
 
     def put(self, result: Result) -> bool:
         """Take a result; False asks to wait for `has_room` before the next one."""
@@ -62,12 +65,13 @@ class Recorder:
             self._some.set()
         elif len(waiting) == _BATCH:
             self._many.set()
-        return len(waiting) < _WAITING_MOST
+        return len(waiting) < _BATCH
 
     async def has_room(self) -> None:
         """Wait until the results that wait are being written."""
         self._room.clear()
-        await self._room.wait()
+        if not self._ended:
+            await self._room.wait()
 
     def close(self) -> None:
         """Let `run` write what is left, and return."""
@@ -76,18 +80,19 @@ class Recorder:
         self._many.set()
 
     async def run(self) -> None:
-        """Write until `close`, and sync once a second and at the end; if cancelled, write what is there."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._sync_now_and_then)
-            try:
-                while not (self._closed and not self._waiting):
-                    await self._collect()
-                    await self._flush()
-            finally:
-                tasks.cancel_scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await self._flush()
-                    await self._sync()
+        """Write until `close`, and sync once a second and at the end. Cancelling it changes nothing."""
+        try:
+            with anyio.CancelScope(shield=True):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._sync_now_and_then)
+                    while self._waiting or not self._closed:
+                        await self._collect()
+                        await self._flush()
+                    tasks.cancel_scope.cancel()
+                await self._sync()
+        finally:
+            self._ended = True
+            self._room.set()
 
     async def _collect(self) -> None:
         await self._some.wait()
@@ -104,8 +109,7 @@ class Recorder:
         if self._journal is None and self._bodies is None:
             self._write(batch)
         elif batch:
-            with anyio.CancelScope(shield=True):
-                await self._in_thread(self._write, batch)
+            await self._in_thread(self._write, batch)
 
     async def _sync_now_and_then(self) -> None:
         while True:
@@ -172,8 +176,12 @@ class Recorder:
         """
         recorded = len(saved)
         try:
+            if self._safeguard is not None and saved:
+                self._safeguard.cover(max([result.index for result, _ in saved]))
             if self._journal is not None:
                 self._journal.write([_record_of(result, path) for result, path in saved])
+            if self._safeguard is not None:
+                self._safeguard.recorded()
         except JournalError as error:
             recorded = error.written
             raise

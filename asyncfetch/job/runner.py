@@ -10,6 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 
 from asyncfetch.errors import InvalidURL
 from asyncfetch.job.bodies import Bodies, DiscardSink
@@ -17,6 +18,7 @@ from asyncfetch.job.errors import JobError, JournalError
 from asyncfetch.job.journal import Journal
 from asyncfetch.job.outcome import JobOutcome
 from asyncfetch.job.recorder import Recorder
+from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.job.sources import Place, Sources
 from asyncfetch.result import Request, Response, Result
 
@@ -46,6 +48,7 @@ class Job:
         *,
         journal: Journal | None = None,
         bodies: Bodies | None = None,
+        safeguard: Safeguard | None = None,
         max_failures: int | None = None,
         on_result: Callable[[Result], None] | None = None,
     ) -> None:
@@ -56,6 +59,7 @@ class Job:
             sources: the list.
             journal: where results are recorded, or None.
             bodies: where bodies of ok results are saved; None counts them and throws them away as they come.
+            safeguard: keeps what it takes to go on with the job after an interruption, beside the journal.
             max_failures: stop when so many results are not ok, 1 or more; None never does.
             on_result: called with each result as it comes, in the event loop; it should be quick. Messages
                 about invalid entries then name their file and line.
@@ -66,6 +70,9 @@ class Job:
         if journal is not None and journal.file in sources.files:
             raise JournalError(journal.name, "is one of the sources; it would be overwritten")
         self.outcome = JobOutcome()
+        if journal is not None and journal.recorded is not None:
+            self.outcome.earlier = len(journal.recorded.done)
+            self.outcome.earlier_failed = len(journal.recorded.failed)
         self._client = client
         self._sources = sources
         self._journal = journal
@@ -73,7 +80,8 @@ class Job:
         self._max_failures = max_failures
         self._on_result = on_result
         self._failures = 0
-        self._recorder = Recorder(journal, bodies, self.outcome, on_failure=self._broken)
+        self._safeguard = safeguard
+        self._recorder = Recorder(journal, bodies, self.outcome, on_failure=self._broken, safeguard=safeguard)
         self._deadline = inf
         self._fetching: anyio.CancelScope | None = None
         self._results: FetchMany | None = None
@@ -87,7 +95,9 @@ class Job:
         Raises:
             JournalError: the results file cannot be emptied at the start. All later errors are in the outcome.
         """
-        if self._journal is not None:
+        if self._safeguard is not None:
+            await anyio.to_thread.run_sync(self._safeguard.begin)
+        elif self._journal is not None:
             self._journal.begin()
         self._results = self._client.fetch_many(self._sources, sink=self._sink)
         if self.outcome.stopped_by is not None:
@@ -108,8 +118,8 @@ class Job:
     def stop(self, reason: str, grace: float = 0.0) -> None:
         """End the run early: start nothing more, and give what is in flight `grace` seconds.
 
-        What has not ended by then has no record. Called again, it can only shorten the time. To be called in the
-        event loop.
+        Results that are there are still recorded; what has not ended by then has no record. Called again, it can
+        only shorten the time. To be called in the event loop.
 
         Args:
             reason: for `JobOutcome.stopped_by`; the first one counts.
@@ -123,7 +133,6 @@ class Job:
         self._deadline = min(self._deadline, anyio.current_time() + grace)
         if self._fetching is not None:
             self._fetching.deadline = self._deadline
-        self._sources.close()
         if self._results is not None:
             self._results.stop()
 
@@ -139,7 +148,8 @@ class Job:
             if on_result is not None:
                 on_result(result)
             if not recorder.put(result):
-                await recorder.has_room()
+                with anyio.CancelScope(shield=True):  # what has come is recorded, also when it is time to stop
+                    await recorder.has_room()
 
     def _note_failure(self, result: Result) -> None:
         error, place = result.error, result.request.context

@@ -27,12 +27,15 @@ import msgspec
 
 from asyncfetch.errors import shown
 from asyncfetch.job.errors import SourceError, reason_of
+from asyncfetch.job.fingerprint import Fingerprint, InputDiffers
 from asyncfetch.job.lines import BLOCK, GZIP_MAGIC, Line, LineSplitter, gunzipped, why_not_lines
+from asyncfetch.job.recorded import Positions
 from asyncfetch.result import Method, Request
 
 __all__ = ["Place", "Sources", "open_sources"]
 
 _BATCH = 1000
+_WAITING_MOST = 100_000  # entries that wait in memory when a job goes on; of a file, more are read again
 _ENOUGH_TO_KNOW = 4  # bytes that tell gzip, a byte order mark or a program from text
 _WAIT_FOR_READER = 1.0
 _LIKE_A_HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?(?:/.*)?|localhost(?::\d+)?(?:/.*)?", re.IGNORECASE)
@@ -61,14 +64,14 @@ class _Source:
     Attributes:
         name: as it was given, printable.
         url: the URL, if it is one.
-        path: the file to open, or None for stdin and URLs.
+        path: the file to open, if it is one.
         stream: stdin, or None.
         regular: a file of a known length, whose reading never waits long.
     """
 
     name: str
     url: str = ""
-    path: str | None = None
+    path: str = ""
     stream: BinaryIO | None = None
     regular: bool = False
 
@@ -94,7 +97,10 @@ class Sources:
         self.files = frozenset(files)
         self._unread: Iterator[Request] = iter(())
         self._method = method
-        self._batches = self._read(sources)
+        self._sources = sources
+        self._batches = self._read()
+        self._done: Positions | None = None
+        self._fingerprint: Fingerprint | None = None
         self._reading = threading.Lock()
         self._closed = False
         self._wake = None if all(s.regular or s.url for s in sources) else os.pipe()
@@ -149,15 +155,41 @@ class Sources:
             os.close(descriptor)
         self._reading.release()
 
+    def go_on(self, done: Positions, fingerprint: Fingerprint) -> None:
+        """Leave out what is done, and let all entries be taken in by a fingerprint.
+
+        If it has entries to compare, these are read now; what is missing of them waits in memory. Files with very
+        much of that are read again instead. To be called before the first `batch`.
+
+        Raises:
+            InputDiffers: what was read before is not the same any more, or not there.
+            SourceError: a source cannot be read.
+        """
+        self._done, self._fingerprint = done, fingerprint
+        waiting: list[list[Request]] = []
+        number = 0
+        while fingerprint.is_checking:
+            batch = next(self._batches, None)
+            if batch is None:
+                raise InputDiffers([], self._sources[-1].name)
+            if batch:
+                waiting.append(batch)
+                number += len(batch)
+        if number > _WAITING_MOST and self._wake is None:
+            self._batches.close()
+            self.count, self.total = 0, None
+            self._batches = self._read()
+        else:
+            self._batches = _in_turn(waiting, self._batches)
+
     def _next_batch(self) -> list[Request]:
         with self._reading:
-            return [] if self._closed else next(self._batches, [])
+            return [] if self._closed else next(filter(None, self._batches), [])
 
-    def _read(self, sources: Sequence[_Source]) -> Generator[list[Request]]:
-        for source in sources:
+    def _read(self) -> Generator[list[Request]]:
+        for source in self._sources:
             if source.url:
-                self.count += 1
-                yield [Request(source.url, self.count, self._method)]
+                yield self._requests("", [Line(0, source.url, "")])
                 continue
             for lines in self._lines_of(source):
                 for start in range(0, len(lines), _BATCH):
@@ -166,12 +198,22 @@ class Sources:
             self.total = self.count
 
     def _requests(self, name: str, lines: list[Line]) -> list[Request]:
+        """Number some entries; those that are done already become no requests."""
         first = self.count + 1
         self.count += len(lines)
+        if self._fingerprint is not None:
+            self._fingerprint.feed(name, first, lines)
+        if self._done is not None or not name:
+            done = () if self._done is None else self._done
+            return [self._request(name, line, i) for i, line in enumerate(lines, first) if i not in done]
         return [
             Request(line.text, index, self._method, context=Place(name, line.number), invalid=line.fault)
             for index, line in enumerate(lines, first)
         ]
+
+    def _request(self, name: str, line: Line, index: int) -> Request:
+        place = Place(name, line.number) if name else None
+        return Request(line.text, index, self._method, context=place, invalid=line.fault)
 
     def _lines_of(self, source: _Source) -> Iterator[list[Line]]:
         with contextlib.closing(self._blocks_of(source)) as blocks:
@@ -181,14 +223,14 @@ class Sources:
                 raise _cut_short(source.name, error) from error
 
     def _blocks_of(self, source: _Source) -> Generator[bytes]:
-        if source.path is not None:
-            descriptor = os.open(source.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-            try:
-                yield from self._blocks(descriptor, regular=source.regular)
-            finally:
-                os.close(descriptor)
-        elif source.stream is not None:
+        if source.stream is not None:
             yield from self._stream_blocks(source.stream, regular=source.regular)
+            return
+        descriptor = os.open(source.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            yield from self._blocks(descriptor, regular=source.regular)
+        finally:
+            os.close(descriptor)
 
     def _stream_blocks(self, stream: BinaryIO, *, regular: bool) -> Iterator[bytes]:
         try:
@@ -215,6 +257,12 @@ class Sources:
             poll.register(self._wake[0], select.POLLIN)
             poll.poll()
         return not self._closed
+
+
+def _in_turn(first: list[list[Request]], then: Generator[list[Request]]) -> Generator[list[Request]]:
+    with contextlib.closing(then):
+        yield from first
+        yield from then
 
 
 def _split(name: str, blocks: Iterator[bytes]) -> Iterator[list[Line]]:
@@ -255,9 +303,7 @@ def _cut_short(name: str, error: Exception) -> SourceError:
     return SourceError(name, "is corrupt: its gzip data cannot be decompressed")
 
 
-def open_sources(
-    specs: Iterable[str], stdin: BinaryIO | None = None, *, method: Method = "GET"
-) -> Sources:
+def open_sources(specs: Iterable[str], stdin: BinaryIO | None = None, *, method: Method = "GET") -> Sources:
     """Look at every source and return them as one input; nothing is taken from pipes and stdin yet.
 
     Args:
@@ -303,7 +349,7 @@ def _look_at_file(spec: str, files: list[tuple[int, int]]) -> _Source:
     if kind in _NO_FILES:
         raise SourceError(name, _NO_FILES[kind])
     if kind != stat.S_IFREG:
-        if not os.access(spec, os.R_OK):
+        if not os.access(spec, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
             raise SourceError(name, "cannot be read: permission denied")
         return _Source(name, path=spec)
     _look_inside(name, spec)

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import resource
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from asyncfetch.errors import LocalError, NameNotFound
+from asyncfetch.job.bodies import Bodies
+from asyncfetch.job.errors import JobError, JournalError, OutputError
+from asyncfetch.job.journal import Journal, open_journal
+from asyncfetch.job.outcome import JobOutcome
+from asyncfetch.job.recorder import Recorder
+from asyncfetch.result import Request, Response, Result
+
+
+def ok(index: int, url: str = "http://example.org/") -> Result:
+    return Result(index, Request(url, index), Response(url, 200, "OK", []), attempts=1)
+
+
+async def saved(bodies: Bodies, index: int, url: str, content: bytes = b"body") -> Result:
+    result = ok(index, url)
+    assert result.response is not None
+    result.sink = bodies.sink(result.request, result.response)
+    await result.sink.write(content)
+    await result.sink.finish()
+    return result
+
+
+@contextlib.asynccontextmanager
+async def running(
+    journal: Journal | None = None, bodies: Bodies | None = None
+) -> AsyncIterator[tuple[Recorder, list[JobError]]]:
+    """A recorder that runs, and the failures that it has reported; at the end it is closed and has returned."""
+    failures: list[JobError] = []
+    recorder = Recorder(journal, bodies, JobOutcome(), on_failure=failures.append)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(recorder.run)
+        yield recorder, failures
+        recorder.close()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "results.jsonl"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    with open_journal(path) as opened:
+        opened.begin()
+        yield opened
+
+
+def numbers(path: Path) -> list[int]:
+    return [json.loads(line)["n"] for line in path.read_bytes().splitlines()]
+
+
+async def until(condition: object, seconds: float = 5.0) -> float:
+    """Wait until something callable is true, and return how long that took."""
+    assert callable(condition)
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < seconds, "it did not happen"
+        await asyncio.sleep(0.001)
+    return time.monotonic() - began
+
+
+async def test_a_single_result_is_written_soon(journal: Journal, path: Path) -> None:
+    """A result that has no company is in the file after some 10 ms."""
+    async with running(journal) as (recorder, _):
+        for index in (1, 2):
+            assert recorder.put(ok(index))
+            assert await until(lambda index=index: numbers(path)[-1:] == [index]) < 0.2
+            assert recorder.outcome.total == index
+
+
+async def test_many_results_are_written_in_batches(journal: Journal, path: Path) -> None:
+    """A full batch does not wait, order is kept, and closing writes the rest."""
+    async with running(journal) as (recorder, _):
+        for index in range(1, 101):
+            if not recorder.put(ok(index)):
+                await recorder.has_room()
+        await until(lambda: len(numbers(path)) >= 96, 0.1)
+    assert numbers(path) == list(range(1, 101))
+    assert recorder.outcome.ok == 100
+
+
+async def test_results_that_come_together_are_written_together() -> None:
+    """What comes within some milliseconds is one batch, and one write."""
+    reading, writing = os.pipe()
+    with open(writing, "wb") as stream:  # noqa: PTH123
+        async with running(open_journal("-", stdout=stream)) as (recorder, _), anyio.create_task_group() as tasks:
+            got: list[bytes] = []
+            tasks.start_soon(anyio.to_thread.run_sync, lambda: got.append(os.read(reading, 65536)))
+            for index in range(3):
+                recorder.put(ok(index))
+                await asyncio.sleep(0)
+    os.close(reading)
+    assert got[0].count(b"\n") == 3
+
+
+async def test_a_slow_disk_holds_the_run_back() -> None:
+    """While a batch cannot be written only one more is taken: no more than 64 results are ever at risk."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    with open(reading, "rb") as reader, open(writing, "wb") as stream:  # noqa: PTH123
+        async with running(open_journal("-", stdout=stream)) as (recorder, _):
+            assert [recorder.put(ok(index)) for index in range(32)] == [True] * 31 + [False]
+            await recorder.has_room()
+            assert [recorder.put(ok(index)) for index in range(32)] == [True] * 31 + [False]
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(recorder.has_room(), 0.05)
+            assert recorder.outcome.total == 0
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.to_thread.run_sync, lambda: [reader.readline() for _ in range(64)])
+                await recorder.has_room()
+        assert recorder.outcome.total == 64
+
+
+async def test_cancelled_it_goes_on_to_its_end(journal: Journal, path: Path) -> None:
+    """Nothing that was put is lost: only closing ends it, and then nobody waits for room any more."""
+    recorder = Recorder(journal, None, JobOutcome(), on_failure=lambda _: None)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(recorder.run)
+        tasks.cancel_scope.cancel()
+        for index in range(5):
+            recorder.put(ok(index))
+        recorder.close()
+    assert numbers(path) == [0, 1, 2, 3, 4]
+    await recorder.has_room()
+
+
+async def test_it_syncs_now_and_then(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk has what was written at regular intervals, and at the end."""
+    monkeypatch.setattr("asyncfetch.job.recorder._SYNC_EVERY", 0.01)
+    async with running(journal) as (recorder, _):
+        recorder.put(ok(1))
+        await until(lambda: recorder.outcome.total == 1 and not journal._dirty)
+        recorder.put(ok(2))
+    assert not journal._dirty
+
+
+async def test_without_files_it_counts() -> None:
+    """With neither journal nor bodies, results are counted and forgotten."""
+    async with running() as (recorder, failures):
+        recorder.put(ok(1))
+        recorder.put(Result(2, Request("http://x/"), error=NameNotFound("no such name")))
+    assert (recorder.outcome.ok, recorder.outcome.failed, failures) == (1, 1, [])
+
+
+async def test_a_body_has_its_file_before_its_line(journal: Journal, path: Path, tmp_path: Path) -> None:
+    """The record names the file, which is there; what is not ok, has no body or no whole one has no path."""
+    with Bodies(tmp_path / "out") as bodies:
+        failed = await saved(bodies, 2, "http://example.org/b")
+        failed.error = NameNotFound("no")
+        unfinished = ok(4)
+        unfinished.sink = bodies.sink(unfinished.request, Response("", 200, "", []))
+        async with running(journal, bodies) as (recorder, _):
+            recorder.put(await saved(bodies, 1, "http://example.org/a", b"content"))
+            recorder.put(failed)
+            recorder.put(ok(3))
+            recorder.put(unfinished)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line.get("path") for line in lines] == ["example.org/a", None, None, None]
+    assert (tmp_path / "out/example.org/a").read_bytes() == b"content"
+    assert [found.name for found in (tmp_path / "out").rglob("*")] == ["example.org", "a"]
+    assert (recorder.outcome.saved, recorder.outcome.saved_bytes) == (1, 7)
+
+
+async def test_bodies_without_a_journal(tmp_path: Path) -> None:
+    """Bodies can be saved without records."""
+    with Bodies(tmp_path) as bodies:
+        async with running(None, bodies) as (recorder, _):
+            recorder.put(await saved(bodies, 1, "http://example.org/a"))
+    assert (tmp_path / "example.org/a").exists()
+    assert recorder.outcome.saved == 1
+
+
+async def test_a_journal_that_cannot_be_written(tmp_path: Path) -> None:
+    """It is reported once, nothing counts as done, and no body stays without its line."""
+    with Bodies(tmp_path) as bodies, open_journal("/dev/full") as journal:
+        async with running(journal, bodies) as (recorder, failures):
+            recorder.put(await saved(bodies, 1, "http://example.org/a"))
+            recorder.put(ok(2))
+            await until(lambda: failures)
+            recorder.put(await saved(bodies, 3, "http://example.org/b"))
+    assert [type(failure) for failure in failures] == [JournalError]
+    assert recorder.failure is recorder.outcome.error is failures[0]
+    assert recorder.outcome.total == 0
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+async def test_after_a_journal_has_failed_nothing_is_recorded(journal: Journal, path: Path, tmp_path: Path) -> None:
+    """Even if there is room again: what stands in the file ends with the failure, and so do the bodies."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Bodies(tmp_path / "out") as bodies:
+        async with running(journal, bodies) as (recorder, failures):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+            try:
+                recorder.put(ok(1))
+                await until(lambda: failures)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            recorder.put(await saved(bodies, 2, "http://example.org/a"))
+    assert path.read_bytes() == b""
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+async def test_a_body_that_cannot_be_saved(journal: Journal, path: Path, tmp_path: Path) -> None:
+    """Its result has no record, the others keep theirs, and the first reason is reported."""
+    for name in ("bad", "bad~d", "bad~d2", "bad~d3", "bad~d4"):
+        (tmp_path / name).touch()
+    with Bodies(tmp_path) as bodies:
+        async with running(journal, bodies) as (recorder, failures):
+            for index, host in enumerate(["good", "bad", "good"], 1):
+                recorder.put(await saved(bodies, index, f"http://{host}/{index}"))
+            recorder.put(Result(4, Request("http://x/"), error=NameNotFound("no")))
+            await until(lambda: failures)
+            recorder.put(await saved(bodies, 5, "http://bad/"))
+    assert numbers(path) == [1, 3, 4]
+    assert len(failures) == 1
+    assert str(failures[0]) == f"'{tmp_path}/bad/2' cannot be written: not a directory"
+    assert recorder.outcome.saved == 2
+
+
+async def test_a_body_that_was_lost_on_its_way(journal: Journal, path: Path, tmp_path: Path) -> None:
+    """When a sink has failed, the result that says so has no record: the entry is not done."""
+    with Bodies(tmp_path / "out") as bodies:
+        async with running(journal, bodies) as (recorder, failures):
+            recorder.put(Result(1, Request("http://x/"), error=LocalError("no file descriptor left")))
+            await until(lambda: recorder.outcome.total)
+            bodies.failed(OSError(28, "no space"))
+            recorder.put(Result(2, Request("http://x/"), error=LocalError("the body could not be saved")))
+            recorder.put(Result(3, Request("http://x/"), error=NameNotFound("no")))
+    assert numbers(path) == [1, 3]
+    assert isinstance(failures[0], OutputError)
