@@ -83,8 +83,12 @@ _SHOWN_AT_MOST = 80
 def shown(raw: bytes | str, at_most: int = _SHOWN_AT_MOST) -> str:
     """Quote foreign bytes or text for a message: printable ASCII only, shortened to `at_most` characters."""
     text = raw.decode("latin-1") if isinstance(raw, bytes) else raw
-    cut = text[:at_most].encode("unicode_escape").decode("ascii").replace("'", "\\'")
+    cut = _escaped(text[:at_most]).replace("'", "\\'")
     return f"'{cut}'" if len(text) <= at_most else f"'{cut}'..."
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")
 
 
 class FetchError(Exception):
@@ -156,7 +160,7 @@ class ConnectRefused(ConnectError):
 
 
 class ConnectFailed(ConnectError):
-    """The network did not carry the connection, or it broke before the first byte of an answer."""
+    """The network did not carry the connection."""
 
     code = "connect.failed"
 
@@ -284,7 +288,8 @@ class StatusError(FetchError):
     """
 
     def __init__(self, status: int, reason: str = "", *, url: str = "") -> None:
-        super().__init__(f"the server answered {status} {reason}".rstrip(), url=url)
+        words = _escaped(reason[:_SHOWN_AT_MOST]) + ("..." if len(reason) > _SHOWN_AT_MOST else "")
+        super().__init__(f"the server answered {status} {words}".rstrip(), url=url)
         self.status = status
         self.code = "http.4xx" if status < 500 else "http.5xx"
 

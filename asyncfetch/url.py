@@ -16,12 +16,22 @@ from asyncfetch.errors import InvalidURL, shown
 __all__ = ["Origin", "Url", "redacted"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_USERINFO = re.compile(r"^\s*(https?:[/\\]*|[a-z][a-z0-9+.-]*:[/\\]+)?[^/\\?#]*@", re.IGNORECASE)
+
+_DROPPED = str.maketrans("", "", "\t\n\r")  # a URL parser overlooks them, wherever they stand
+_OUTER = "".join(map(chr, range(0x21)))  # and these, at both ends
+_LEAD = r"(https?:[/\\]*|(?:[^@/\\?#]*:[/\\]{2,})+|[/\\]*)"
+_USERINFO = re.compile(_LEAD + r"[^/\\?#]*@", re.IGNORECASE)
+# a password with a / ? or # that ought to be percent-encoded: what follows the colon is no port
+_BROKEN_USERINFO = re.compile(_LEAD + r"[^/\\?#@:\[]*:(?![0-9]*(?:[/\\?#]|$)).*@", re.IGNORECASE | re.DOTALL)
 
 
 def redacted(text: str) -> str:
     """Replace the user and password of a URL, valid or not, by `***`, for records and messages."""
-    return _USERINFO.sub(r"\1***@", text, count=1) if "@" in text else text
+    if "@" not in text:
+        return text
+    clean = text.translate(_DROPPED).strip(_OUTER)
+    found = _USERINFO.match(clean) or _BROKEN_USERINFO.match(clean)
+    return text if found is None else f"{found[1]}***{clean[found.end() - 1 :]}"
 
 
 class Origin:
@@ -30,7 +40,7 @@ class Origin:
     Attributes:
         scheme: `http` or `https`.
         host: the name or address without brackets, lower case, ASCII (punycode).
-        port: 1 to 65535.
+        port: 0 to 65535.
         key: `host:port`, the key of the host's queue and limits; an IPv6 address stands in brackets.
         authority: the Host field's value: the port only where it is not the scheme's own.
         name: the origin as one string, `scheme://authority`.
@@ -89,21 +99,26 @@ class Url:
         """
         try:
             href = ada_url.normalize_url(text)
-        except (ValueError, UnicodeEncodeError):
+        except ValueError:
             raise InvalidURL(_why_invalid(text)) from None
         return cls._split(href)
 
     def join(self, reference: str) -> Url:
         """Resolve a reference, as a Location field gives it, against this URL.
 
+        User and password go along within the origin, unless the reference brings its own.
+
         Raises:
             InvalidURL: the result is no http or https URL.
         """
         try:
             href = ada_url.join_url(self.href, reference)
-        except (ValueError, UnicodeEncodeError):
-            raise InvalidURL(f"{shown(reference)} is not a URL") from None
-        return self._split(href)
+        except ValueError:
+            raise InvalidURL(f"{shown(redacted(reference))} is not a URL") from None
+        joined = self._split(href)
+        if joined.origin == self.origin and not joined.userinfo:
+            joined.userinfo = self.userinfo
+        return joined
 
     @classmethod
     def _split(cls, href: str) -> Url:
@@ -134,39 +149,58 @@ class Url:
         return f"Url({self.href!r})"
 
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(.*)", re.IGNORECASE | re.DOTALL)
+_PORT = re.compile(r"[0-9]+(?![^/?#])")
+_NEARLY = {
+    **dict.fromkeys(("htp", "htpp", "htttp", "ttp", "hhtp"), "http"),
+    **dict.fromkeys(("htps", "httpss", "htpps", "ttps", "hhtps", "httsp"), "https"),
+}
+
+
 def _why_not_http(href: str) -> str:
-    scheme = href.partition(":")[0]
-    close = {"htp": "http", "htpp": "http", "htttp": "http", "ttp": "http", "hhtp": "http", "htps": "https"}
-    close |= {"httpss": "https", "htpps": "https", "ttps": "https", "hhtps": "https", "httsp": "https"}
-    hint = f"; did you mean {close[scheme]}://?" if scheme in close else ""
+    scheme, _, rest = href.partition(":")
+    if _PORT.match(rest):  # it was the name of a host
+        return _why_no_scheme(href)
+    hint = f"; did you mean {_NEARLY[scheme]}://?" if scheme in _NEARLY else ""
     return f"the scheme {shown(scheme)} is not http or https{hint}"
 
 
 def _why_invalid(text: str) -> str:
     """Find the one sentence that helps most, for a text that the parser refused."""
-    bare = redacted(text.strip())
+    clean = text.translate(_DROPPED).strip(_OUTER)
+    bare = redacted(clean)
     if not bare:
         return "the URL is empty"
-    scheme, separator, rest = bare.partition("://")
-    if not separator:
-        if bare.partition(":")[0].lower() in _DEFAULT_PORTS:
-            return f"{shown(bare)} names no host"
+    if _SURROGATE.search(bare):
+        return f"{shown(bare)} holds a character that cannot be encoded"
+    match = _SCHEME.fullmatch(bare)
+    if match is None:
         return _why_no_scheme(bare)
-    if scheme.lower() not in _DEFAULT_PORTS:
-        return _why_not_http(scheme.lower())
-    authority = rest.replace("\\", "/").partition("/")[0].partition("?")[0].partition("#")[0].rpartition("@")[2]
-    if not authority:
-        return f"{shown(bare)} names no host"
+    if match[1].lower() not in _DEFAULT_PORTS:
+        return _why_not_http(bare.lower())
+    if _BROKEN_USERINFO.match(clean) and not _USERINFO.match(clean):
+        return "a / ? or # in a user name or password must be percent-encoded"
+    authority = re.split(r"[/\\?#]", match[2].lstrip("/\\"), maxsplit=1)[0].rpartition("@")[2]
+    return _why_no_host(authority) or f"{shown(bare)} names no host"
+
+
+def _why_no_host(authority: str) -> str | None:
     if authority.startswith("["):
         return f"{shown(authority)} is not a valid IPv6 address"
     host, colon, port = authority.rpartition(":")
+    if not colon:
+        host = authority
+    if not host:
+        return None
     if colon and not (port.isascii() and port.isdigit() and int(port[:6]) <= 65535):
         return f"{shown(port)} is not a valid port"
-    return f"{shown(host or authority)} is not a valid host name"
+    return f"{shown(host)} is not a valid host name"
 
 
 def _why_no_scheme(bare: str) -> str:
-    candidate = f"https://{bare}"
-    if ada_url.check_url(candidate) and ("." in bare or "localhost" in bare) and " " not in bare:
-        return f"no scheme; did you mean {shown(candidate)}?"
+    rest = bare.removeprefix("//")
+    looks_like_a_host = ("." in rest or "localhost" in rest) and rest[0] not in "/\\." and " " not in rest
+    if looks_like_a_host and ada_url.check_url(f"https://{rest}"):
+        return f"no scheme; did you mean {shown(f'https://{rest}')}?"
     return f"{shown(bare)} is not a URL: it has no scheme such as https://"

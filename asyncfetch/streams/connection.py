@@ -1,7 +1,7 @@
 """One TCP or TLS stream to one origin: opened, watched, closed.
 
-Opening is resolve, guard, race (RFC 8305), TLS. Every deadline of an exchange is kept here as a number; `check` is
-asked a few times a second whether one has passed, which is far cheaper than a timer for every wait. Foreign errors
+Opening is resolve, guard, race (RFC 8305), TLS. Every deadline of an exchange is a number, see `deadlines`; `check`
+is asked a few times a second whether one has passed, which is far cheaper than a timer for every wait. Foreign errors
 of the connecting are translated here; errors of the stream afterwards in `wire`.
 """
 
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import select
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -18,17 +20,14 @@ from typing import Any
 from aiohappyeyeballs import start_connection
 
 from asyncfetch.errors import (
+    ConnectError,
     ConnectFailed,
     ConnectRefused,
     ConnectTimeout,
-    FetchError,
-    FetchTimeout,
-    HeadTimeout,
-    ReadTimeout,
-    SlowBody,
-    TotalTimeout,
+    HandshakeFailed,
+    shown,
 )
-from asyncfetch.settings import Timeouts
+from asyncfetch.streams.deadlines import Deadlines
 from asyncfetch.streams.guard import Guard, permitted
 from asyncfetch.streams.resolver import AddrInfo, Resolver
 from asyncfetch.streams.tls import LazyContext, describe_tls, translate_tls_error
@@ -39,7 +38,9 @@ from asyncfetch.url import Origin
 __all__ = ["Connection", "Dialler", "OutOfDescriptors"]
 
 _TLS_GOODBYE = 1.0  # seconds to wait for the server's close_notify; nothing depends on it
+_TLS_HANDSHAKE = 86_400.0  # seconds; longer than any connect timeout, which is what ends a handshake
 _READ_SIZE = 64 * 1024
+_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class OutOfDescriptors(Exception):
@@ -47,18 +48,43 @@ class OutOfDescriptors(Exception):
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
-    """Feeds a WireReader, and tells when the socket is gone."""
+    """Feeds a WireReader to the last byte, and tells when the socket is gone.
+
+    A TLS connection that ends while its reading is paused still holds bytes: uvloop never gives them out, asyncio
+    not after a reset. They are fetched here, for a message that came whole is a success.
+    """
 
     def __init__(self, reader: WireReader, loop: asyncio.AbstractEventLoop, on_lost: Callable[[], None]) -> None:
         super().__init__(reader, loop=loop)
+        self._reader = reader
         self._on_lost = on_lost
+        self._ssl_object: ssl.SSLObject | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._ssl_object = transport.get_extra_info("ssl_object")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._ssl_object is not None and not self._reader.ended:
+            rest = _read_rest(self._ssl_object)
+            if rest:
+                self._reader.feed_data(rest)
         super().connection_lost(exc)
         self._on_lost()
 
 
-class Connection:
+def _read_rest(ssl_object: ssl.SSLObject) -> bytes:
+    """Return what a TLS session holds that was received and not given out; at most some 256 KiB on both loops."""
+    pieces = []
+    try:
+        while piece := ssl_object.read(_READ_SIZE):
+            pieces.append(piece)
+    except (ssl.SSLError, ValueError):  # its end, in whatever way
+        pass
+    return b"".join(pieces)
+
+
+class Connection(Deadlines):
     """A stream to an origin, with the deadlines of the exchange that is on it.
 
     Attributes:
@@ -73,13 +99,7 @@ class Connection:
     """
 
     __slots__ = (
-        "_head_at",
-        "_progress_at",
-        "_progress_received",
-        "_timeouts",
-        "_total_at",
-        "_window_at",
-        "_window_received",
+        "_has_news",
         "_writer",
         "connect_time",
         "dns_time",
@@ -89,14 +109,13 @@ class Connection:
         "on_lost",
         "on_surprise",
         "origin",
-        "reader",
         "served",
         "tls_time",
     )
 
     def __init__(self, origin: Origin, reader: WireReader) -> None:
+        super().__init__(reader)
         self.origin = origin
-        self.reader = reader
         self.ip = ""
         self.served = 0
         self.idle_since = 0.0
@@ -107,9 +126,10 @@ class Connection:
         self.on_lost: Callable[[Connection], None] | None = None
         self.on_surprise: Callable[[], None] | None = None
 
-    def attach(self, writer: asyncio.StreamWriter) -> None:
-        """Use this writer."""
+    def attach(self, writer: asyncio.StreamWriter, has_news: Callable[[], bool]) -> None:
+        """Use this writer; `has_news` tells whether its socket, while open, has anything that nobody has read."""
         self._writer = writer
+        self._has_news = has_news
 
     def lost(self) -> None:
         """Take note that the socket is gone."""
@@ -117,80 +137,52 @@ class Connection:
         if self.on_lost is not None:
             self.on_lost(self)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has come that was not read, no end either: not even to this machine's kernel.
+
+        Another request may be sent on such a connection only: whatever is there would pass for its answer.
+        """
+        return self.reader.is_quiet and not self.is_lost and not self._has_news()
+
+    @property
+    def ssl_object(self) -> ssl.SSLObject | None:
+        """The TLS session, or None without TLS."""
+        found: ssl.SSLObject | None = self._writer.get_extra_info("ssl_object")
+        return found
+
     # --- an exchange
 
-    def expect_head(self, now: float, timeouts: Timeouts, total_at: float) -> None:
-        """Start the clock of an exchange: the head is due, the whole has to be over at `total_at` (loop time)."""
-        self._timeouts = timeouts
-        self._total_at = total_at
-        self._head_at: float | None = now + timeouts.head
-
-    def expect_body(self, now: float) -> None:
-        """The head has come: from here silence and slowness count."""
-        self._head_at = None
-        self._progress_at = self._window_at = now
-        self._progress_received = self._window_received = self.reader.received
-
-    def hurry(self, at: float) -> None:
-        """Let the exchange be over at `at` (loop time) at the latest."""
-        self._total_at = min(self._total_at, at)
-
     def write(self, head: bytes) -> None:
-        """Send a request's head; it is small, so nobody waits for the kernel to take it."""
-        self._writer.write(head)
+        """Send a request's head; it is small, so nobody waits for the kernel to take it.
+
+        On a connection that is gone this does nothing: the reader says how it went.
+        """
+        if not self.is_lost:
+            self._writer.write(head)
 
     def ended_cleanly(self) -> bool:
         """Whether the end of the stream was announced: over TLS only a close_notify does (RFC 8446 section 6.1)."""
-        ssl_object = self._writer.get_extra_info("ssl_object")
+        ssl_object = self.ssl_object
         if ssl_object is None:
             return True
         try:
-            ssl_object.read(1)
-        except ssl.SSLZeroReturnError:
+            return not ssl_object.read(1)  # no byte: the other end said goodbye, and we have not yet
+        except ssl.SSLZeroReturnError:  # both have
             return True
         except (ssl.SSLError, ValueError):
             return False
-        return False
 
     # --- deadlines
 
     def check(self, now: float) -> None:
         """End the connection if a deadline has passed; its reader then raises which."""
-        expired = self._find_expired(now)
+        if self.reader.expired is not None:
+            return
+        expired = self.find_expired(now)
         if expired is not None:
             self.reader.expired = expired
             self.abort()
-
-    def _find_expired(self, now: float) -> FetchTimeout | None:
-        if now >= self._total_at:
-            return TotalTimeout(f"not finished within {self._timeouts.total:g} s")
-        if self._head_at is not None:
-            if now < self._head_at:
-                return None
-            return HeadTimeout(f"no complete response head within {self._timeouts.head:g} s")
-        reader = self.reader
-        if not reader.is_starving:
-            self.expect_body(now)
-            return None
-        return self._find_silence(now, reader.received) or self._find_slowness(now, reader.received)
-
-    def _find_silence(self, now: float, received: int) -> FetchTimeout | None:
-        if received != self._progress_received:
-            self._progress_at, self._progress_received = now, received
-        elif self._timeouts.read is not None and now - self._progress_at >= self._timeouts.read:
-            return ReadTimeout(f"no byte of the body for {self._timeouts.read:g} s")
-        return None
-
-    def _find_slowness(self, now: float, received: int) -> FetchTimeout | None:
-        window = self._timeouts.speed_time
-        if now - self._window_at < window:
-            return None
-        came = received - self._window_received
-        least = self._timeouts.speed_limit
-        if came < least * window:
-            return SlowBody(f"{came / window:.0f} bytes/s over {window:g} s is below the limit of {least} bytes/s")
-        self._window_at, self._window_received = now, received
-        return None
 
     # --- the end
 
@@ -199,7 +191,8 @@ class Connection:
         self._writer.close()
 
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once; who still reads learns that it was not the server who ended the stream."""
+        self.reader.give_up()
         self._writer.transport.abort()
 
     async def wait_closed(self) -> None:
@@ -281,33 +274,48 @@ class Dialler:
         return connection
 
     async def _race(self, addresses: list[AddrInfo], loop: asyncio.AbstractEventLoop) -> socket.socket:
+        """Connect to the first address that answers (RFC 8305 section 5)."""
+        shortages: list[OSError] = []
+
+        def make_socket(address: AddrInfo) -> socket.socket:
+            family, kind, protocol, _, sockaddr = address
+            if self._trace is not None:
+                self._trace.trying(_shown_address(sockaddr))
+            try:
+                return socket.socket(family, kind, protocol)
+            except OSError as error:
+                if error.errno in _SHORTAGE:
+                    shortages.append(error)
+                raise
+
         try:
             return await start_connection(
                 addresses,
                 happy_eyeballs_delay=self._stagger,
                 interleave=1,
                 loop=loop,
-                socket_factory=self._make_socket if self._trace is not None else None,
+                socket_factory=make_socket,
             )
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # uvloop has RuntimeErrors of its own
+            if shortages:
+                raise OutOfDescriptors(str(shortages[0])) from error
             raise _translate_connect_error(error, addresses) from error
-
-    def _make_socket(self, address: AddrInfo) -> socket.socket:
-        family, kind, protocol, _, sockaddr = address
-        if self._trace is not None:
-            self._trace.trying(_shown_address(sockaddr))
-        return socket.socket(family, kind, protocol)
 
     async def _start_streams(
         self, origin: Origin, sock: socket.socket, loop: asyncio.AbstractEventLoop
     ) -> Connection:
         reader = WireReader(loop)
         connection = Connection(origin, reader)
+        has_news = _watch_kernel(sock.fileno())
         protocol = _Protocol(reader, loop, connection.lost)
         options: dict[str, Any] = {}
         if origin.scheme == "https":
-            context = self._tls.get()
-            options = {"ssl": context, "server_hostname": origin.host, "ssl_shutdown_timeout": _TLS_GOODBYE}
+            options = {
+                "ssl": self._tls.get(),
+                "server_hostname": _tls_name(origin.host),
+                "ssl_handshake_timeout": _TLS_HANDSHAKE,
+                "ssl_shutdown_timeout": _TLS_GOODBYE,
+            }
         try:
             transport, _ = await loop.create_connection(lambda: protocol, sock=sock, **options)
         except (ssl.SSLError, ssl.CertificateError, ConnectionError) as error:
@@ -316,28 +324,49 @@ class Dialler:
             raise translate_tls_error(error, origin.host) from error
         if hasattr(transport, "max_size"):
             transport.max_size = _READ_SIZE
-        connection.attach(asyncio.StreamWriter(transport, protocol, reader, loop))
+        connection.attach(asyncio.StreamWriter(transport, protocol, reader, loop), has_news)
         if self._trace is not None:
             reader.on_bytes = self._trace.received
         return connection
 
     def _report_tls(self, connection: Connection) -> None:
-        if self._trace is not None and connection.tls_time is not None:
-            ssl_object = connection._writer.get_extra_info("ssl_object")  # noqa: SLF001
+        ssl_object = connection.ssl_object
+        if self._trace is not None and ssl_object is not None and connection.tls_time is not None:
             self._trace.secured(describe_tls(ssl_object), connection.tls_time)
+
+
+def _watch_kernel(descriptor: int) -> Callable[[], bool]:
+    """Return what tells whether a socket has bytes, or an end, that nobody has read; it costs less than 1 µs."""
+    if sys.platform == "win32":
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return lambda: bool(poll.poll(0))
+
+
+def _tls_name(host: str) -> str:
+    """Return a host's name as it stands in a handshake and in certificates: without a last dot (RFC 6066 section 3).
+
+    Raises:
+        HandshakeFailed: it cannot stand there.
+    """
+    name = host.removesuffix(".")
+    try:
+        name.encode("idna")
+    except UnicodeError as error:
+        raise HandshakeFailed(f"{shown(host)} is no name for TLS: a label is empty or over 63 bytes") from error
+    return name
 
 
 def _shown_address(sockaddr: tuple[Any, ...]) -> str:
     return f"{sockaddr[0]} port {sockaddr[1]}"
 
 
-def _translate_connect_error(error: OSError, addresses: list[AddrInfo]) -> FetchError | OutOfDescriptors:
-    if error.errno in (errno.EMFILE, errno.ENFILE):
-        return OutOfDescriptors(str(error))
+def _translate_connect_error(error: OSError | RuntimeError, addresses: list[AddrInfo]) -> ConnectError:
     tried = ", ".join(_shown_address(a[4]) for a in addresses[:4])
     if len(addresses) > 4:
         tried += f" and {len(addresses) - 4} more"
-    if isinstance(error, ConnectionRefusedError) or error.errno == errno.ECONNREFUSED:
+    if isinstance(error, ConnectionRefusedError):
         return ConnectRefused(f"connection refused by {tried}")
-    reason = error.strerror or str(error) or type(error).__name__
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return ConnectFailed(f"could not connect to {tried}: {reason}")

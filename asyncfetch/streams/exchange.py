@@ -1,12 +1,14 @@
 """One request and its response on one connection, and what becomes of the connection afterwards.
 
 The head comes first; the body is then read piece by piece, decoded and bounded, by whoever wants it. Every
-exchange must be ended: by `release` when its body is complete, by `drain` when nobody wants the body, by `discard` otherwise.
+exchange must be ended: by `release` when its body is complete, by `drain` when nobody wants the body, and otherwise
+by `discard`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from time import monotonic
 
 from asyncfetch.errors import FetchError, IncompleteMessage
@@ -74,7 +76,7 @@ class Exchange:
             method: its method, which decides about the body.
             parser: parses heads.
             timeouts: the deadlines in seconds.
-            total_at: the loop's time when all must be over; infinity for never.
+            total_at: when all must be over, by `time.monotonic()`; infinity for never.
 
         Raises:
             StaleConnection: send it again on a new connection.
@@ -148,11 +150,15 @@ class Exchange:
             self._decoder.finish()
 
     async def read_all(self) -> bytes:
-        """Read the whole body into memory; raises as `read` does."""
-        pieces: list[bytes] = []
+        """Read the whole body into memory; raises as `read` does.
+
+        However small the pieces are in which it comes, it takes little more memory than its size.
+        """
+        whole = BytesIO()
         while not self._body.complete:
-            pieces.extend(await self.read())
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            for piece in await self.read():
+                whole.write(piece)
+        return whole.getvalue()
 
     # --- the end of it
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import Enum
+from typing import TypeVar
 
 from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLarge, shown
 from asyncfetch.streams.wire import WireReader
@@ -23,6 +24,7 @@ __all__ = [
     "encode_request",
     "may_persist",
     "read_head",
+    "unfold",
 ]
 
 HEAD_LIMIT = 256 * 1024
@@ -30,11 +32,13 @@ LINE_LIMIT = 128 * 1024
 FIELDS_LIMIT = 2000
 INTERIM_LIMIT = 32
 _REMEMBERED_AT_MOST = 1000
+_REMEMBERED_UP_TO = 128  # bytes; what is longer is seldom seen again
+_END_AT_MOST = 4  # bytes that end a head, after its last line
 
 # RFC 9110 section 5.6.2: token = 1*tchar
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110 section 5.5: a field value holds no control characters other than HTAB
-_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_NO_FIELD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 # what our own requests hold as target and as host: visible ASCII
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 # RFC 9112 section 4: status-line = HTTP-version SP status-code SP [ reason-phrase ]; the last SP may be missing
@@ -42,8 +46,13 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: (.*))?", re.DOTALL)
 # RFC 9110 section 8.6: Content-Length = 1*DIGIT; 18 digits are more than any disk holds
 _LENGTH = re.compile(rb"0*[0-9]{1,18}")
 _BLANKS = b" \t"
+_T = TypeVar("_T")
+_FOLDS = (b" ", b"\t")
 _START = b"HTTP/1."
 
+_METHODS = frozenset({"GET", "HEAD"})
+# what tells one request from the next: a second Host, or a length without a body, would let one become two
+_OUR_OWN_FIELDS = frozenset({"host", "content-length", "transfer-encoding"})
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding"})
 
 
@@ -54,7 +63,7 @@ def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
     """Encode the fields that requests share, one line each (RFC 9112 section 5); values are sent as Latin-1.
 
     Raises:
-        ValueError: a name is no token, or a value holds what could end its line.
+        ValueError: a field cannot be sent; see `check_field`.
     """
     lines = []
     for name, value in fields:
@@ -73,10 +82,11 @@ def encode_request(method: str, target: str, authority: str, fields: bytes) -> b
         fields: the other fields, as `encode_fields` gives them.
 
     Raises:
-        ValueError: the target or the authority holds a character that could end its line.
+        ValueError: it is another method, or the target or the authority is empty or holds a character that could
+            end its line.
     """
-    if not (_VISIBLE.fullmatch(target) and _VISIBLE.fullmatch(authority)):
-        raise ValueError(f"{shown(target)} at {shown(authority)} cannot stand in a request")
+    if not (method in _METHODS and _VISIBLE.fullmatch(target) and _VISIBLE.fullmatch(authority)):
+        raise ValueError(f"{shown(method)} {shown(target)} at {shown(authority)} cannot stand in a request")
     return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (
         method.encode(),
         target.encode(),
@@ -86,15 +96,21 @@ def encode_request(method: str, target: str, authority: str, fields: bytes) -> b
 
 
 def check_field(name: str, value: str) -> None:
-    """Check a field that is to be sent (RFC 9110 section 5).
+    """Check a field that a user wants to be sent (RFC 9110 section 5).
 
     Raises:
-        ValueError: the name is no token, or the value holds a control character or one beyond Latin-1.
+        ValueError: the name is no token, or that of a field that tells where a request goes or ends, or the value
+            holds a control character or one beyond Latin-1. The value is not told: it may be a secret.
     """
     if not (name.isascii() and _TOKEN.fullmatch(name.encode())):
         raise ValueError(f"{shown(name)} is not a header name")
-    if not _FIELD_VALUE.fullmatch(value):
-        raise ValueError(f"the value of the header {name} holds a line break or control character: {shown(value)}")
+    if name.lower() in _OUR_OWN_FIELDS:
+        raise ValueError(f"the header {name} cannot be set: it follows from the URL, and requests have no body")
+    stray = _NO_FIELD_VALUE.search(value)
+    if stray is not None:
+        raise ValueError(
+            f"the value of the header {name} holds a line break or control character: {shown(stray[0])}"
+        )
 
 
 # --- RFC 9112 sections 4 and 5: the head of a response
@@ -130,15 +146,15 @@ class Head:
 
 
 class HeadParser:
-    """Parses heads, and remembers the start lines and field names that it has checked before.
+    """Parses heads, and remembers the lines that it has checked before.
 
     Servers repeat themselves: most lines of most heads cost one dictionary look-up.
     """
 
-    __slots__ = ("_names", "_starts")
+    __slots__ = ("_fields", "_starts")
 
     def __init__(self) -> None:
-        self._names: dict[bytes, bytes] = {}
+        self._fields: dict[bytes, tuple[tuple[bytes, bytes], bytes]] = {}
         self._starts: dict[bytes, tuple[int, int, bytes]] = {}
 
     def parse(self, block: bytes) -> Head:
@@ -158,74 +174,87 @@ class HeadParser:
     ) -> list[tuple[bytes, bytes]]:
         """Parse field lines from `lines[first]` on (RFC 9112 section 5).
 
-        Values of the fields that frame a message are added to `framing` too. A folded line (obs-fold, section 5.2)
-        is joined to its value by one space.
+        Values of the fields that frame a message are added to `framing` too. Folded lines are joined by one space.
 
         Raises:
             MalformedMessage: a line is no field.
-            MessageTooLarge: there are more than 2,000 fields.
+            MessageTooLarge: a line is over 128 KiB, or there are more than 2,000 fields.
         """
-        if len(lines) - first > FIELDS_LIMIT:
-            raise MessageTooLarge(f"the head has more than {FIELDS_LIMIT} fields")
-        names = self._names
+        known = self._fields
         fields: list[tuple[bytes, bytes]] = []
-        for line in _unfold(lines, first):
-            name, colon, value = line.partition(b":")
-            key = names.get(name)
-            if key is None:
-                key = self._learn_name(name, line)
-            if not colon:
-                raise MalformedMessage(f"a header line has no colon: {shown(line)}")
-            value = value.strip(_BLANKS)
-            fields.append((name, value))
+        for line in lines[first:]:
+            meaning = known.get(line)
+            if meaning is None:
+                if line.startswith(_FOLDS):
+                    framing.clear()
+                    return self.parse_fields(unfold(lines[first:]), 0, framing)
+                meaning = self._learn_field(line)
+            field, key = meaning
+            fields.append(field)
             if key:
-                framing.setdefault(key, []).append(value)
+                framing.setdefault(key, []).append(field[1])
+        if len(fields) > FIELDS_LIMIT:
+            raise MessageTooLarge(f"there are more than {FIELDS_LIMIT} fields")
         return fields
 
     def _learn_start(self, line: bytes) -> tuple[int, int, bytes]:
+        _check_line(line)
         match = _STATUS_LINE.fullmatch(line)
         if match is None or int(match[2]) < 100:
             raise MalformedMessage(f"the answer does not start with an HTTP/1.x status line: {shown(line)}")
         start = (int(match[1]), int(match[2]), match[3] or b"")
-        if len(self._starts) < _REMEMBERED_AT_MOST and len(line) < LINE_LIMIT // 1000:
-            self._starts[line] = start
+        _remember(self._starts, line, start)
         return start
 
-    def _learn_name(self, name: bytes, line: bytes) -> bytes:
-        """Check a field name; return it in lower case if it frames messages, otherwise nothing."""
+    def _learn_field(self, line: bytes) -> tuple[tuple[bytes, bytes], bytes]:
+        """Check a field line; return name and value, and the name in lower case if it frames messages."""
+        _check_line(line)
+        name, colon, value = line.partition(b":")
+        if not colon:
+            raise MalformedMessage(f"a header line has no colon: {shown(line)}")
         if not _TOKEN.fullmatch(name):
             raise MalformedMessage(f"a header line has no valid name: {shown(line)}")
         lower = name.lower()
-        key = lower if lower in _FRAMING_FIELDS else b""
-        if len(self._names) < _REMEMBERED_AT_MOST and len(name) < LINE_LIMIT // 1000:
-            self._names[name] = key
-        return key
+        meaning = ((name, value.strip(_BLANKS)), lower if lower in _FRAMING_FIELDS else b"")
+        _remember(self._fields, line, meaning)
+        return meaning
+
+
+def _remember(known: dict[bytes, _T], line: bytes, meaning: _T) -> None:
+    """Remember what a line means. All is forgotten when it gets too much: what is common is soon learnt again."""
+    if len(line) > _REMEMBERED_UP_TO:
+        return
+    if len(known) >= _REMEMBERED_AT_MOST:
+        known.clear()
+    known[line] = meaning
 
 
 def _split_lines(block: bytes) -> list[bytes]:
-    """Split at CRLF, or at LF alone (RFC 9112 section 2.2); any other CR, or a NUL, is malformed."""
-    line_ends = block.count(b"\r\n")
-    if block.count(b"\r") != line_ends or b"\0" in block:
-        raise MalformedMessage("the head contains a bare CR or a NUL")
-    if block.count(b"\n") != line_ends:
-        block = block.replace(b"\r\n", b"\n")
-        lines = block.split(b"\n")
-    else:
-        lines = block.split(b"\r\n")
-    if len(block) > LINE_LIMIT and max(map(len, lines)) > LINE_LIMIT:
-        raise MessageTooLarge(f"a header line is longer than {LINE_LIMIT // 1024} KiB")
+    """Split at CRLF, or at LF alone (RFC 9112 section 2.2)."""
+    lines = block.split(b"\r\n")
+    if block.count(b"\n") >= len(lines):
+        lines = block.replace(b"\r\n", b"\n").split(b"\n")
     return lines
 
 
-def _unfold(lines: list[bytes], first: int) -> list[bytes]:
-    """Join folded lines (RFC 9112 section 5.2) to the one before; the list itself when nothing is folded."""
-    lines = lines[first:]
-    if not any(line[:1] in (b" ", b"\t") for line in lines):
-        return lines
+def _check_line(line: bytes) -> None:
+    """Refuse what no line may hold (RFC 9112 section 2.2), and a line over its limit."""
+    if len(line) > LINE_LIMIT:
+        raise MessageTooLarge(f"a header line is longer than {LINE_LIMIT // 1024} KiB")
+    if b"\r" in line or b"\0" in line:
+        raise MalformedMessage("the head contains a bare CR or a NUL")
+
+
+def unfold(lines: list[bytes]) -> list[bytes]:
+    """Join folded lines (RFC 9112 section 5.2) to the one before, by one space.
+
+    Raises:
+        MalformedMessage: the first line is one.
+    """
     joined: list[list[bytes]] = []
     for line in lines:
-        if line[:1] not in (b" ", b"\t"):
-            joined.append([line])
+        if not line.startswith(_FOLDS):
+            joined.append([line.rstrip(_BLANKS)])
         elif joined:
             joined[-1].append(line.strip(_BLANKS))
         else:
@@ -257,25 +286,31 @@ async def _read_block(reader: WireReader) -> bytes:
     """Read up to the first empty line and return what stands before it."""
     data = await reader.receive()
     end, rest = _find_end(data, 0)
-    if end < 0 and data:
-        _check_start(data)
-        gathered = bytearray(data)
-        while end < 0 and len(gathered) <= HEAD_LIMIT:
-            data = await reader.receive()
-            if not data:
-                break
-            searched = max(0, len(gathered) - 3)
-            gathered += data
-            if searched < len(_START):
-                _check_start(bytes(gathered))
-            end, rest = _find_end(gathered, searched)
-        data = bytes(gathered)
-    if end < 0 and len(data) <= HEAD_LIMIT:
-        raise _cut_head(reader, data)
-    if end < 0 or end > HEAD_LIMIT:
-        raise MessageTooLarge(f"the head is larger than {HEAD_LIMIT // 1024} KiB")
+    if end < 0:
+        data, end, rest = await _gather_block(reader, data)
+    if end > HEAD_LIMIT:
+        raise _too_large_head()
     reader.unread(data[rest:])
     return data[:end]
+
+
+async def _gather_block(reader: WireReader, data: bytes) -> tuple[bytes, int, int]:
+    """Read on until an empty line has come; return all that has come, and what `_find_end` says of it."""
+    gathered = bytearray()
+    while data:
+        searched = max(0, len(gathered) - _END_AT_MOST)
+        gathered += data
+        if searched < len(_START):
+            _check_start(gathered)
+        end, rest = _find_end(gathered, searched)
+        if end >= 0:
+            return bytes(gathered), end, rest
+        if len(gathered) >= HEAD_LIMIT + _END_AT_MOST:
+            raise _too_large_head()
+        data = await reader.receive()
+    raise IncompleteMessage(
+        f"{reader.describe_end()} {'in the middle of the head' if gathered else 'before the answer'}"
+    )
 
 
 def _find_end(data: bytes | bytearray, start: int) -> tuple[int, int]:
@@ -293,16 +328,14 @@ def _find_end(data: bytes | bytearray, start: int) -> tuple[int, int]:
     return end, rest
 
 
-def _check_start(data: bytes) -> None:
+def _check_start(data: bytearray) -> None:
     """Refuse another protocol at its first bytes: its server may well wait for us to speak first."""
     if not data.startswith(_START[: len(data)]):
-        raise MalformedMessage(f"the answer is not HTTP/1.x: {shown(data)}")
+        raise MalformedMessage(f"the answer is not HTTP/1.x: {shown(bytes(data[:LINE_LIMIT]))}")
 
 
-def _cut_head(reader: WireReader, data: bytes) -> IncompleteMessage:
-    if not data:
-        return IncompleteMessage(f"{reader.describe_end()} before the answer")
-    return IncompleteMessage(f"{reader.describe_end()} in the middle of the head")
+def _too_large_head() -> MessageTooLarge:
+    return MessageTooLarge(f"the head is larger than {HEAD_LIMIT // 1024} KiB")
 
 
 # --- RFC 9112 section 6: how long the body is
@@ -336,7 +369,7 @@ def choose_framing(head: Head, method: str) -> int | Framing:
 
 
 def _parse_length(values: list[bytes]) -> int:
-    if len(values) == 1 and len(values[0]) <= 18 and _LENGTH.fullmatch(values[0]):
+    if len(values) == 1 and values[0].isdigit() and len(values[0]) <= 18:
         return int(values[0])
     listed = [value.strip(_BLANKS) for value in b",".join(values).split(b",")]
     if not all(_LENGTH.fullmatch(value) for value in listed):
@@ -353,15 +386,19 @@ def _parse_length(values: list[bytes]) -> int:
 def may_persist(head: Head) -> bool:
     """Whether the head allows another request on its connection, provided that the body comes whole.
 
-    Not after `Connection: close`, not with HTTP/1.0 unless it says keep-alive, and not when both Content-Length and
-    Transfer-Encoding frame the message, or HTTP/1.0 says chunked (section 6.1): somebody on the way may see it
-    differently.
+    Not after `Connection: close`, not with HTTP/1.0 unless it says keep-alive, and not where somebody may see the
+    message's end elsewhere: both Content-Length and Transfer-Encoding frame it, HTTP/1.0 says chunked (section 6.1),
+    or a 204 announces a body, which it must not have (RFC 9110 section 8.6).
     """
     framing = head.framing
-    if b"transfer-encoding" in framing and (b"content-length" in framing or head.minor == 0):
+    if b"transfer-encoding" in framing and (b"content-length" in framing or head.minor == 0 or head.status == 204):
+        return False
+    if head.status == 204 and framing.get(b"content-length", [b"0"]) != [b"0"]:
         return False
     if b"connection" not in framing:
         return head.minor >= 1
+    if framing[b"connection"] == [b"keep-alive"]:
+        return True
     options = {option.strip(_BLANKS) for option in b",".join(framing[b"connection"]).lower().split(b",")}
     if b"close" in options:
         return False

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from functools import partial
 from time import monotonic
 
+from asyncfetch.errors import Cancelled
 from asyncfetch.settings import Limits, Timeouts
 from asyncfetch.streams.connection import Connection, Dialler
 from asyncfetch.trace import Trace
@@ -42,6 +43,7 @@ class Pool:
         self._sweep_every = SWEEP_EVERY
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._all_gone: asyncio.Future[None] | None = None
         self.opened = 0
 
     @property
@@ -59,20 +61,32 @@ class Pool:
 
         Raises:
             FetchError: the connection could not be opened; see `Dialler.open`.
+            Cancelled: the pool was closed.
             OutOfDescriptors: no descriptor is left.
         """
         connection = None if fresh else self._take_idle(origin.name)
+        if self._closed:
+            raise Cancelled("the client is closed")
         if connection is None:
-            connection = await self._dialler.open(origin, timeout)
-            self.opened += 1
-            self._open.add(connection)
-            connection.on_lost = self._forget
-            connection.on_surprise = partial(self._drop_idle, connection)
+            connection = await self._open_new(origin, timeout)
         elif self._trace is not None:
             self._trace.reusing(connection.ip)
         self._in_use.add(connection)
         if self._timer is None:
             self._arm()
+        return connection
+
+    async def _open_new(self, origin: Origin, timeout: float) -> Connection:
+        connection = await self._dialler.open(origin, timeout)
+        self.opened += 1
+        if self._closed:
+            connection.abort()
+            await connection.wait_closed()
+            raise Cancelled("the client was closed while the connection was opened")
+        connection.on_lost = self._forget
+        connection.on_surprise = partial(self._drop_idle, connection)
+        if not connection.is_lost:
+            self._open.add(connection)
         return connection
 
     def watch(self, timeouts: Timeouts) -> None:
@@ -125,27 +139,30 @@ class Pool:
         self.drop_idle()
         for connection in list(self._in_use):
             self.discard(connection)
+        await self._wait_until_gone()
+        for connection in list(self._open):
+            connection.abort()
+        await self._wait_until_gone()
+
+    async def _wait_until_gone(self) -> None:
         if self._open:
-            waits = [asyncio.ensure_future(connection.wait_closed()) for connection in self._open]
-            _, late = await asyncio.wait(waits, timeout=_GOODBYE)
-            for connection in list(self._open):
-                connection.abort()
-            if late:
-                await asyncio.wait(late, timeout=_GOODBYE)
+            self._all_gone = self._loop.create_future()
+            await asyncio.wait([self._all_gone], timeout=_GOODBYE)
 
     # --- idle connections
 
     def _take_idle(self, name: str) -> Connection | None:
-        """Take the connection that was used last: the likeliest to be alive."""
-        waiting = self._idle.get(name)
-        if not waiting:
-            return None
-        connection = waiting.pop()
-        if not waiting:
-            del self._idle[name]
-        del self._by_age[connection]
-        connection.reader.on_surprise = None
-        return connection
+        """Take the connection that was used last, the likeliest to be alive; those that are not quiet are closed."""
+        while waiting := self._idle.get(name):
+            connection = waiting.pop()
+            if not waiting:
+                del self._idle[name]
+            del self._by_age[connection]
+            connection.reader.on_surprise = None
+            if connection.is_quiet:
+                return connection
+            connection.close()
+        return None
 
     def _drop_idle(self, connection: Connection) -> None:
         """Close an idle connection: too old, one too many, or something came although nobody asked."""
@@ -160,6 +177,8 @@ class Pool:
 
     def _forget(self, connection: Connection) -> None:
         self._open.discard(connection)
+        if not self._open and self._all_gone is not None and not self._all_gone.done():
+            self._all_gone.set_result(None)
 
     # --- the sweep
 

@@ -25,6 +25,7 @@ class WireReader(asyncio.StreamReader):
         received: bytes that came so far.
         consumed: of these, taken out by `receive`.
         pending: bytes that were given back by `unread`.
+        ended: whether the end of the stream has come.
         lost: the error that ended the connection, if it was one.
         expired: the deadline that ended it, if it was one.
         on_surprise: called when anything, an end included, comes while nobody asked: set on idle connections.
@@ -59,9 +60,15 @@ class WireReader(asyncio.StreamReader):
             self.on_surprise()
 
     def set_exception(self, exc: BaseException) -> None:
-        """Take the error that ended the stream: what is buffered can still be read."""
-        self.lost = exc
+        """Take the error that ended the stream, if it had not ended before: what is buffered can still be read."""
+        if not self.ended:
+            self.lost = exc
         self.feed_eof()
+
+    def give_up(self) -> None:
+        """Say that it is this side that ends the stream now: the end that follows is not the server's."""
+        if not self.ended:
+            self.lost = ConnectionAbortedError("given up here")
 
     async def receive(self) -> bytes:
         """Return what is there, waiting for at least one byte; empty at the end of the stream.
@@ -84,13 +91,13 @@ class WireReader(asyncio.StreamReader):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing is there to be read, and nothing, not even an end, has come."""
-        return not self.pending and self.received == self.consumed and not self.ended
+        """Whether nothing is there to be read, and nothing, not even an end or a deadline, has come."""
+        return not self.pending and self.received == self.consumed and not self.ended and self.expired is None
 
     @property
     def is_starving(self) -> bool:
         """Whether the peer is who keeps us waiting: all that came has been taken out."""
-        return self.received == self.consumed
+        return self.received == self.consumed and not self.pending
 
     def describe_end(self) -> str:
         """Say how the stream ended, as a part of a sentence."""
