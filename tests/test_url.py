@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncfetch.errors import InvalidURL
-from asyncfetch.streams.http1 import encode_request
+from asyncfetch.streams.request import encode_request
 from asyncfetch.url import Origin, Url, redacted
 
 # --- what is read
@@ -43,7 +43,7 @@ PARSED: dict[str, tuple[str, str, str]] = {
     "http://bücher.example/": ("http://xn--bcher-kva.example/", "xn--bcher-kva.example:80", "/"),
     "http://XN--BCHER-KVA.example/": ("http://xn--bcher-kva.example/", "xn--bcher-kva.example:80", "/"),
     "http://faß.de/": ("http://xn--fa-hia.de/", "xn--fa-hia.de:80", "/"),
-    "http://ｅｘ。org/": ("http://ex.org/", "ex.org:80", "/"),
+    "http://\uff45\uff58\u3002org/": ("http://ex.org/", "ex.org:80", "/"),
     "http://ex%61mple.org/": ("http://example.org/", "example.org:80", "/"),
     "http://a\u00adb.org/": ("http://ab.org/", "ab.org:80", "/"),
     "http://h./": ("http://h./", "h.:80", "/"),
@@ -368,21 +368,25 @@ pieces = st.sampled_from(
 hostile = st.lists(pieces, max_size=6).map("".join)
 
 
+def parse_or_refuse(text: str) -> Url | InvalidURL:
+    try:
+        return Url.parse(text)
+    except InvalidURL as error:
+        return error
+
+
 @settings(max_examples=300, deadline=None, database=None, derandomize=True)
 @given(before=st.one_of(st.just("http://"), hostile), between=hostile, after=hostile)
 def test_no_password_that_is_read_is_shown(before: str, between: str, after: str) -> None:
     """Whatever is read as user and password is in no text that may be recorded."""
     text = f"{before}{between}SECRET{after}@h/"
     hidden = redacted(text)
-    try:
-        url = Url.parse(text)
-    except InvalidURL as error:
-        if re.match(r"\s*https?://[^/\\?#]*SECRET[^/\\?#]*@", text):
-            assert "SECRET" not in hidden + error.detail
+    url = parse_or_refuse(text)
+    if isinstance(url, InvalidURL):
+        assert not re.match(r"\s*https?://[^/\\?#]*SECRET[^/\\?#]*@", text) or "SECRET" not in hidden + url.detail
         return
     if "SECRET" in url.userinfo:
-        assert "SECRET" not in hidden
-    assert "SECRET" not in url.href or "SECRET" not in url.userinfo
+        assert "SECRET" not in hidden + url.href
     assert redacted(hidden) == hidden
 
 
@@ -402,10 +406,9 @@ def test_url_without_a_password_is_left_as_it_is(path: str) -> None:
 )
 def test_what_is_parsed_can_be_sent(text: str) -> None:
     """Any text either is refused with InvalidURL, or gives a request of one line, whose parts fit together."""
-    try:
-        url = Url.parse(text)
-    except InvalidURL as error:
-        assert error.detail.isprintable()
+    url = parse_or_refuse(text)
+    if isinstance(url, InvalidURL):
+        assert url.detail.isprintable()
         return
     request = encode_request("GET", url.target, url.origin.authority, b"")
     assert request.count(b"\r\n") == 3

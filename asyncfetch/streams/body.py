@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLarge, shown
-from asyncfetch.streams.http1 import Framing, HeadParser, unfold
+from asyncfetch.streams.http1 import Framing, HeadParser
 from asyncfetch.streams.wire import WireReader
 
 __all__ = ["Body", "ChunkedBody", "LengthBody", "UntilCloseBody", "open_body"]
@@ -198,7 +198,7 @@ class ChunkedBody:
         """trailer-section CRLF, a line at a time."""
         if self._buffer.startswith(b"\r\n", at):
             if self._trailers:
-                self._parser.parse_fields(unfold(self._trailers), 0, {})
+                self._parser.parse_fields(self._trailers, 0, {})
             self.complete = True
             return at + 2
         end = self._find_line_end(at, self._trailers_left)

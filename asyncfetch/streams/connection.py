@@ -1,8 +1,8 @@
 """One TCP or TLS stream to one origin: opened, watched, closed.
 
-Opening is resolve, guard, race (RFC 8305), TLS. Every deadline of an exchange is a number, see `deadlines`; `check`
-is asked a few times a second whether one has passed, which is far cheaper than a timer for every wait. Foreign errors
-of the connecting are translated here; errors of the stream afterwards in `wire`.
+Opening is resolve, guard, race (RFC 8305), TLS. Every deadline of an exchange is a number, see `deadlines`; a few
+times a second `check` is asked whether one has passed, which is far cheaper than a timer for every wait. Foreign
+errors of the connecting are translated here; errors of the stream afterwards in `wire`.
 """
 
 from __future__ import annotations
@@ -318,10 +318,14 @@ class Dialler:
             }
         try:
             transport, _ = await loop.create_connection(lambda: protocol, sock=sock, **options)
-        except (ssl.SSLError, ssl.CertificateError, ConnectionError) as error:
-            if origin.scheme != "https":
-                raise
-            raise translate_tls_error(error, origin.host) from error
+        except BaseException as error:
+            if not isinstance(loop, asyncio.BaseEventLoop):
+                # uvloop closes the descriptor itself, or has done so; closed here as well, under its number, it
+                # would be somebody else's by then.
+                sock.detach()
+            if options and isinstance(error, (ssl.SSLError, ConnectionError)):
+                raise translate_tls_error(error, origin.host) from error
+            raise
         if hasattr(transport, "max_size"):
             transport.max_size = _READ_SIZE
         connection.attach(asyncio.StreamWriter(transport, protocol, reader, loop), has_news)
@@ -345,7 +349,7 @@ def _watch_kernel(descriptor: int) -> Callable[[], bool]:
 
 
 def _tls_name(host: str) -> str:
-    """Return a host's name as it stands in a handshake and in certificates: without a last dot (RFC 6066 section 3).
+    """Return a host's name as it stands in handshake and certificate: without a last dot (RFC 6066 section 3).
 
     Raises:
         HandshakeFailed: it cannot stand there.

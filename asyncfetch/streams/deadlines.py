@@ -18,9 +18,9 @@ _HEAD_IS_THERE = -math.inf
 
 
 class Deadlines:
-    """When the head, the next bytes and the end of one exchange are due; before the first exchange nothing is.
+    """When head, next bytes and end of one exchange are due; before the first exchange nothing is.
 
-    Only the server can be late: while bytes are there that we have not taken yet, the clocks of head and body stand.
+    Only the server can be late: while bytes are there that we have not taken, the clocks of head and body stand.
 
     Attributes:
         reader: what comes, and how much did.

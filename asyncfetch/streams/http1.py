@@ -1,13 +1,12 @@
-"""HTTP/1.1 messages (RFC 9112), in the RFC's own order: a request out; a response's head in, and its framing.
+"""Responses of HTTP/1.1 (RFC 9112), in the RFC's own order: the head, and how the body is framed.
 
 Strict where leniency would guess: nothing is dropped silently, and what could be read in two ways is malformed.
-Bodies are read in `body`; who may send what to whom is not known here.
+Requests are encoded in `request`, bodies read in `body`; who may send what to whom is not known here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from enum import Enum
 from typing import TypeVar
 
@@ -18,13 +17,9 @@ __all__ = [
     "Framing",
     "Head",
     "HeadParser",
-    "check_field",
     "choose_framing",
-    "encode_fields",
-    "encode_request",
     "may_persist",
     "read_head",
-    "unfold",
 ]
 
 HEAD_LIMIT = 256 * 1024
@@ -37,10 +32,6 @@ _END_AT_MOST = 4  # bytes that end a head, after its last line
 
 # RFC 9110 section 5.6.2: token = 1*tchar
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-# RFC 9110 section 5.5: a field value holds no control characters other than HTAB
-_NO_FIELD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
-# what our own requests hold as target and as host: visible ASCII
-_VISIBLE = re.compile(r"[\x21-\x7e]+")
 # RFC 9112 section 4: status-line = HTTP-version SP status-code SP [ reason-phrase ]; the last SP may be missing
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: (.*))?", re.DOTALL)
 # RFC 9110 section 8.6: Content-Length = 1*DIGIT; 18 digits are more than any disk holds
@@ -49,68 +40,7 @@ _BLANKS = b" \t"
 _T = TypeVar("_T")
 _FOLDS = (b" ", b"\t")
 _START = b"HTTP/1."
-
-_METHODS = frozenset({"GET", "HEAD"})
-# what tells one request from the next: a second Host, or a length without a body, would let one become two
-_OUR_OWN_FIELDS = frozenset({"host", "content-length", "transfer-encoding"})
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding"})
-
-
-# --- RFC 9112 section 3: request
-
-
-def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Encode the fields that requests share, one line each (RFC 9112 section 5); values are sent as Latin-1.
-
-    Raises:
-        ValueError: a field cannot be sent; see `check_field`.
-    """
-    lines = []
-    for name, value in fields:
-        check_field(name, value)
-        lines.append(f"{name}: {value}\r\n")
-    return "".join(lines).encode("latin-1")
-
-
-def encode_request(method: str, target: str, authority: str, fields: bytes) -> bytes:
-    """Encode the head of a request without body (RFC 9112 section 3).
-
-    Args:
-        method: `GET` or `HEAD`.
-        target: in origin form (section 3.2.1): path and query, percent-encoded.
-        authority: the Host field's value (RFC 9110 section 7.2).
-        fields: the other fields, as `encode_fields` gives them.
-
-    Raises:
-        ValueError: it is another method, or the target or the authority is empty or holds a character that could
-            end its line.
-    """
-    if not (method in _METHODS and _VISIBLE.fullmatch(target) and _VISIBLE.fullmatch(authority)):
-        raise ValueError(f"{shown(method)} {shown(target)} at {shown(authority)} cannot stand in a request")
-    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (
-        method.encode(),
-        target.encode(),
-        authority.encode(),
-        fields,
-    )
-
-
-def check_field(name: str, value: str) -> None:
-    """Check a field that a user wants to be sent (RFC 9110 section 5).
-
-    Raises:
-        ValueError: the name is no token, or that of a field that tells where a request goes or ends, or the value
-            holds a control character or one beyond Latin-1. The value is not told: it may be a secret.
-    """
-    if not (name.isascii() and _TOKEN.fullmatch(name.encode())):
-        raise ValueError(f"{shown(name)} is not a header name")
-    if name.lower() in _OUR_OWN_FIELDS:
-        raise ValueError(f"the header {name} cannot be set: it follows from the URL, and requests have no body")
-    stray = _NO_FIELD_VALUE.search(value)
-    if stray is not None:
-        raise ValueError(
-            f"the value of the header {name} holds a line break or control character: {shown(stray[0])}"
-        )
 
 
 # --- RFC 9112 sections 4 and 5: the head of a response
@@ -187,7 +117,7 @@ class HeadParser:
             if meaning is None:
                 if line.startswith(_FOLDS):
                     framing.clear()
-                    return self.parse_fields(unfold(lines[first:]), 0, framing)
+                    return self.parse_fields(_unfold(lines[first:]), 0, framing)
                 meaning = self._learn_field(line)
             field, key = meaning
             fields.append(field)
@@ -245,7 +175,7 @@ def _check_line(line: bytes) -> None:
         raise MalformedMessage("the head contains a bare CR or a NUL")
 
 
-def unfold(lines: list[bytes]) -> list[bytes]:
+def _unfold(lines: list[bytes]) -> list[bytes]:
     """Join folded lines (RFC 9112 section 5.2) to the one before, by one space.
 
     Raises:
@@ -387,8 +317,8 @@ def may_persist(head: Head) -> bool:
     """Whether the head allows another request on its connection, provided that the body comes whole.
 
     Not after `Connection: close`, not with HTTP/1.0 unless it says keep-alive, and not where somebody may see the
-    message's end elsewhere: both Content-Length and Transfer-Encoding frame it, HTTP/1.0 says chunked (section 6.1),
-    or a 204 announces a body, which it must not have (RFC 9110 section 8.6).
+    message's end elsewhere: Content-Length and Transfer-Encoding both frame it, HTTP/1.0 says chunked (both section
+    6.1), or a 204 announces a body, which it must not have (RFC 9110 section 8.6).
     """
     framing = head.framing
     if b"transfer-encoding" in framing and (b"content-length" in framing or head.minor == 0 or head.status == 204):

@@ -152,7 +152,7 @@ class Pool:
     # --- idle connections
 
     def _take_idle(self, name: str) -> Connection | None:
-        """Take the connection that was used last, the likeliest to be alive; those that are not quiet are closed."""
+        """Take the connection that was used last, the likeliest to be alive; close those that are not quiet."""
         while waiting := self._idle.get(name):
             connection = waiting.pop()
             if not waiting:
@@ -167,12 +167,11 @@ class Pool:
     def _drop_idle(self, connection: Connection) -> None:
         """Close an idle connection: too old, one too many, or something came although nobody asked."""
         connection.reader.on_surprise = None
-        if connection in self._by_age:
-            del self._by_age[connection]
-            waiting = self._idle[connection.origin.name]
-            waiting.remove(connection)
-            if not waiting:
-                del self._idle[connection.origin.name]
+        del self._by_age[connection]
+        waiting = self._idle[connection.origin.name]
+        waiting.remove(connection)
+        if not waiting:
+            del self._idle[connection.origin.name]
         connection.close()
 
     def _forget(self, connection: Connection) -> None:

@@ -25,8 +25,9 @@ from asyncfetch.settings import Limits, Network, Timeouts, TLSSettings
 from asyncfetch.streams.connection import Dialler
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.guard import allow_all
-from asyncfetch.streams.http1 import HeadParser, encode_request
+from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
+from asyncfetch.streams.request import encode_request
 from asyncfetch.streams.resolver import Resolver
 from asyncfetch.streams.tls import LazyContext
 from asyncfetch.testing import (

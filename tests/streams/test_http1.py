@@ -6,23 +6,14 @@ import asyncio
 import time
 import tracemalloc
 from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice, repeat
 from typing import Any
 
 import pytest
 
 from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLarge, ProtocolError
-from asyncfetch.streams.http1 import (
-    Framing,
-    Head,
-    HeadParser,
-    check_field,
-    choose_framing,
-    encode_fields,
-    encode_request,
-    may_persist,
-    read_head,
-)
+from asyncfetch.streams.http1 import Framing, Head, HeadParser, choose_framing, may_persist, read_head
 from asyncfetch.streams.wire import WireReader
 
 KIB = 1024
@@ -60,63 +51,6 @@ def read(loop: asyncio.AbstractEventLoop, pieces: Iterable[bytes], parser: HeadP
 
 def one_by_one(raw: bytes) -> list[bytes]:
     return [raw[at : at + 1] for at in range(len(raw))]
-
-
-# --- requests (RFC 9112 section 3)
-
-
-def test_request_is_encoded() -> None:
-    """A request is its line, its Host, the fields given, and an empty line."""
-    fields = encode_fields([("Accept", "*/*"), ("X-Empty", ""), ("X-Latin", "caf\xe9\t!")])
-    assert encode_request("GET", "/a?b", "h.test:81", fields) == (
-        b"GET /a?b HTTP/1.1\r\nHost: h.test:81\r\nAccept: */*\r\nX-Empty: \r\nX-Latin: caf\xe9\t!\r\n\r\n"
-    )
-    assert encode_request("HEAD", "/", "[::1]", b"") == b"HEAD / HTTP/1.1\r\nHost: [::1]\r\n\r\n"
-
-
-@pytest.mark.parametrize("evil", ["\r", "\n", "\r\nX: y", "\0", " ", "\t", "\x7f", "\x1b", "\xe9", "\u2028", "☃"])
-def test_no_request_can_be_injected(evil: str) -> None:
-    """What could end a line, or part it, is refused in target, authority and method."""
-    for method, target, authority in (
-        ("GET", f"/{evil}", "h"),
-        ("GET", "/", f"h{evil}"),
-        (f"GET{evil}", "/", "h"),
-    ):
-        with pytest.raises(ValueError, match="cannot stand in a request") as caught:
-            encode_request(method, target, authority, b"")
-        assert str(caught.value).isprintable()
-
-
-@pytest.mark.parametrize(
-    ("method", "target", "authority"), [("GET", "", "h"), ("GET", "/", ""), ("POST", "/", "h")]
-)
-def test_a_request_has_a_target_and_a_host_and_no_body(method: str, target: str, authority: str) -> None:
-    """An empty target or authority is refused, and so are methods that this fetcher does not know."""
-    with pytest.raises(ValueError, match="cannot stand in a request"):
-        encode_request(method, target, authority, b"")
-
-
-@pytest.mark.parametrize("name", ["", " A", "A ", "A:", "A\r\n", "A\0", "Ä", "A(", "A\n", '"A"', "A/B", "\u212a"])
-def test_field_names_are_tokens(name: str) -> None:
-    """A name that is no token (RFC 9110 section 5.6.2) is never sent, and named harmlessly."""
-    with pytest.raises(ValueError, match="is not a header name") as caught:
-        check_field(name, "x")
-    assert str(caught.value).isprintable()
-
-
-@pytest.mark.parametrize("value", ["\r", "a\nb", "a\r\nB: c", "\0", "\x7f", "\x1b[2J", "\x0b", "☃", "\udcff"])
-def test_field_values_cannot_break_out(value: str) -> None:
-    """A value with a line end, a control character or one beyond Latin-1 is never sent."""
-    with pytest.raises(ValueError, match="the value of the header A holds a line break or control") as caught:
-        encode_fields([("A", value)])
-    assert str(caught.value).isprintable()
-
-
-@pytest.mark.parametrize("name", ["Host", "HOST", "content-length", "Transfer-Encoding"])
-def test_fields_that_frame_a_request_are_not_the_users(name: str) -> None:
-    """Host comes from the URL, and a request has no body: a second Host, or a length, would split requests."""
-    with pytest.raises(ValueError, match=f"the header {name} cannot be set"):
-        check_field(name, "5")
 
 
 # --- heads that are fine (RFC 9112 sections 4 and 5)
@@ -189,7 +123,7 @@ def test_head_is_read(loop: asyncio.AbstractEventLoop, name: str) -> None:
         assert head.fields == fields
     for end in range(len(raw)):
         for pieces in ([raw[:end]], one_by_one(raw[:end])):
-            with pytest.raises(IncompleteMessage, match="before the answer|in the middle of the head"):
+            with pytest.raises(IncompleteMessage, match=r"before the answer|in the middle of the head"):
                 read(loop, pieces)
 
 
@@ -437,7 +371,6 @@ LIMITS: dict[str, tuple[bytes, bytes]] = {
         b"HTTP/1.1 200 ".ljust(128 * KIB + 1, b"x") + b"\r\n\r\n",
     ),
     "fields": (OK + b"A:\r\n" * 2000 + b"\r\n", OK + b"A:\r\n" * 2001 + b"\r\n"),
-    "folded fields": (OK + b"A:\r\n b\r\n" * 2000 + b"\r\n", OK + b"A:\r\n b\r\n" * 2001 + b"\r\n"),
     "folded line": (
         OK + b"A:".ljust(100 * KIB, b"x") + b"\r\n ".ljust(28 * KIB + 2, b"x") + b"\r\n\r\n",
         OK + b"A:".ljust(100 * KIB, b"x") + b"\r\n ".ljust(28 * KIB + 3, b"x") + b"\r\n\r\n",
@@ -531,10 +464,8 @@ def test_long_values_cost_no_more_than_their_length(loop: asyncio.AbstractEventL
     """Values at the limits of a head take no time that grows with their square."""
     head = head_of(loop, fields)
     began = time.process_time()
-    try:
+    with suppress(MalformedMessage):
         choose_framing(head, "GET")
-    except MalformedMessage:
-        pass
     may_persist(head)
     assert time.process_time() - began < 0.2
 

@@ -1,8 +1,8 @@
 """Heads and chunked bodies against h11 and llhttp (through httptools): who takes what, and why not the same.
 
 What all of them take must mean the same to all of them. Where one refuses what another takes, the refusal must be
-in the list of `EXPLAINED`, with its reason; anything else fails. The examples are the same in every run; for a hunt,
-raise `EXAMPLES` and drop `derandomize`.
+in one of the lists `HEADS` and `BODIES`, with its reason; anything else fails. The examples are the same in every
+run; for a hunt, raise `EXAMPLES` and drop `derandomize`.
 """
 
 from __future__ import annotations

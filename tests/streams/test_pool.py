@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
@@ -17,8 +16,9 @@ from asyncfetch.streams import pool as pool_module
 from asyncfetch.streams.connection import Connection, Dialler
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.guard import allow_all
-from asyncfetch.streams.http1 import HeadParser, encode_request
+from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
+from asyncfetch.streams.request import encode_request
 from asyncfetch.streams.resolver import Resolver
 from asyncfetch.streams.tls import LazyContext
 from asyncfetch.testing import (
@@ -29,6 +29,7 @@ from asyncfetch.testing import (
     Reply,
     Reset,
     Script,
+    SeenRequest,
     Send,
     Silence,
     StopTLS,
@@ -56,8 +57,8 @@ class Pools:
         self._made: list[Pool] = []
         self._resolver = Resolver(Network())
 
-    def __call__(self, trace: Trace | None = None, **limits: Any) -> Pool:
-        dialler = Dialler(self._resolver, allow_all, self._tls, stagger=0.05, trace=trace)
+    def __call__(self, trace: Trace | None = None, kind: type[Dialler] = Dialler, **limits: Any) -> Pool:
+        dialler = kind(self._resolver, allow_all, self._tls, stagger=0.05, trace=trace)
         self._made.append(Pool(dialler, Limits(**limits), trace))
         return self._made[-1]
 
@@ -356,17 +357,21 @@ async def test_sweep_keeps_deadlines(pools: Pools, server: FaultServer) -> None:
     assert pool.in_use == 0
 
 
+def has_timer(pool: Pool) -> bool:
+    return pool._timer is not None
+
+
 async def test_sweep_stops_when_nothing_is_to_watch(pools: Pools, fault_server: FaultServer) -> None:
     """The timer runs while a connection is in use or idle, and not before or after."""
     fault_server.route("/", Reply(200, b"hello"))
     pool = pools(idle_seconds=0.02)
     pool.watch(Timeouts(head=0.1))
+    assert not has_timer(pool)
     for _ in range(2):
-        assert pool._timer is None
         await get(pool, fault_server)
-        assert pool._timer is not None
+        assert has_timer(pool)
         await until(lambda: pool.idle == 0)
-        await until(lambda: pool._timer is None)
+        await until(lambda: not has_timer(pool))
 
 
 async def test_program_that_was_busy_does_not_blame_the_server(pools: Pools, server: FaultServer) -> None:
@@ -404,18 +409,31 @@ async def test_closing_leaves_nothing(pools: Pools, server: FaultServer) -> None
         await waiting
 
 
+@pytest.mark.slow
 async def test_closing_does_not_wait_for_a_server_that_keeps_silent(
     pools: Pools, make_fault_server: MakeFaultServer, tls_authority: TLSAuthority
 ) -> None:
-    """A TLS server that never answers our goodbye is waited for half a second, and no longer."""
-    server = make_fault_server(ssl_context=tls_authority.server_context("127.0.0.1"))
-    server.route("/", Script(Send(HELLO), Pause(5)))
+    """A TLS server that does not answer our goodbye is waited for half a second, and no longer."""
+    server = make_fault_server({"/": Reply(200, b"hello")}, ssl_context=tls_authority.server_context("127.0.0.1"))
+
+    def block(_request: SeenRequest) -> Reply:
+        time.sleep(0.8)
+        return Reply(200)
+
+    server.route("/block", block)
     pool = pools()
-    await get(pool, server)
+    exchange = await begin(pool, server)
+    await exchange.read_all()
+    blocking = asyncio.ensure_future(get(pool, server, "/block"))
+    await until(lambda: server.seen.by_path["/block"] == 1)
+    exchange.release()
+    assert pool.idle == 1
     began = monotonic()
     await pool.aclose()
-    assert monotonic() - began < 1
+    assert 0.4 < monotonic() - began < 0.75
     assert not pool._open
+    await asyncio.wait([blocking])
+    assert isinstance(blocking.exception(), IncompleteMessage)
 
 
 async def test_closing_cuts_a_body_without_a_length(pools: Pools, server: FaultServer) -> None:
@@ -461,18 +479,26 @@ async def test_closed_pool_gives_no_connection(pools: Pools, server: FaultServer
     await until(lambda: server.seen.open_connections == 0)
 
 
-@asynccontextmanager
-async def lost_while_in_use(pool: Pool, server: FaultServer) -> AsyncIterator[Connection]:
-    connection = await pool.acquire(origin_of(server), 5)
+class LosingDialler(Dialler):
+    """Opens connections that are lost before anybody has seen them."""
+
+    async def open(self, origin: Origin, timeout: float) -> Connection:
+        connection = await super().open(origin, timeout)
+        connection.abort()
+        await connection.wait_closed()
+        return connection
+
+
+async def test_lost_connections_are_forgotten(pools: Pools, fault_server: FaultServer) -> None:
+    """Sockets that are gone take no memory, whenever they went, and are not idle."""
+    pool = pools()
+    connection = await pool.acquire(origin_of(fault_server), 5)
     connection.abort()
     await connection.wait_closed()
-    yield connection
+    assert not pool._open
     pool.release(connection)
-
-
-async def test_lost_connections_are_forgotten(pools: Pools, server: FaultServer) -> None:
-    """Sockets that are gone take no memory, whenever they went."""
-    pool = pools()
-    async with lost_while_in_use(pool, server):
-        assert not pool._open
+    pool = pools(kind=LosingDialler)
+    connection = await pool.acquire(origin_of(fault_server), 5)
+    assert not pool._open
+    pool.release(connection)
     assert (pool.idle, pool.in_use) == (0, 0)

@@ -39,6 +39,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def quiet_and_starving(reader: WireReader) -> tuple[bool, bool]:
+    return reader.is_quiet, reader.is_starving
+
+
 async def test_reset_after_a_whole_message_is_a_success(fault_server: FaultServer) -> None:
     """What came before a reset is read to its last byte, also when the reset was there before the reading."""
     fault_server.route("/", Script(Send(HELLO), Reset()))
@@ -97,22 +101,18 @@ async def test_bytes_given_back_come_first(fault_server: FaultServer) -> None:
     """What was given back is received again before what came later, and counts as not read."""
     fault_server.route("/", Script(Send(HELLO), Silence()))
     async with connected(fault_server) as (reader, _):
-        assert reader.is_quiet
-        assert reader.is_starving
+        assert quiet_and_starving(reader) == (True, True)
         await until(lambda: reader.received == len(HELLO))
-        assert not reader.is_quiet
-        assert not reader.is_starving
+        assert quiet_and_starving(reader) == (False, False)
         assert await reader.receive() == HELLO
-        assert reader.is_quiet
-        assert reader.is_starving
+        assert quiet_and_starving(reader) == (True, True)
         reader.unread(b"lo")
-        assert not reader.is_quiet
-        assert not reader.is_starving
+        assert quiet_and_starving(reader) == (False, False)
         assert await reader.receive() == b"lo"
-        assert reader.is_quiet
-        reader.expired = ReadTimeout("no byte")
-        assert not reader.is_quiet
+        assert quiet_and_starving(reader) == (True, True)
         assert (reader.received, reader.consumed) == (len(HELLO), len(HELLO))
+        reader.expired = ReadTimeout("no byte")
+        assert quiet_and_starving(reader) == (False, True)
 
 
 async def test_end_is_not_quiet(fault_server: FaultServer) -> None:

@@ -1,0 +1,78 @@
+"""Requests of HTTP/1.1 (RFC 9112 section 3): a head without a body, in which nothing can end its line.
+
+What belongs to whom is not known here; responses are read in `http1`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from asyncfetch.errors import shown
+
+__all__ = ["check_field", "encode_fields", "encode_request"]
+
+# RFC 9110 section 5.6.2: token = 1*tchar
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110 section 5.5: a field value holds no control characters other than HTAB
+_NO_FIELD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+# what our own requests hold as target and as host: visible ASCII
+_VISIBLE = re.compile(r"[\x21-\x7e]+")
+
+_METHODS = frozenset({"GET", "HEAD"})
+# what tells one request from the next: a second Host, or a length without a body, would let one become two
+_OUR_OWN_FIELDS = frozenset({"host", "content-length", "transfer-encoding"})
+
+
+def encode_fields(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Encode the fields that requests share, one line each (RFC 9112 section 5); values are sent as Latin-1.
+
+    Raises:
+        ValueError: a field cannot be sent; see `check_field`.
+    """
+    lines = []
+    for name, value in fields:
+        check_field(name, value)
+        lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+def encode_request(method: str, target: str, authority: str, fields: bytes) -> bytes:
+    """Encode the head of a request without body (RFC 9112 section 3).
+
+    Args:
+        method: `GET` or `HEAD`.
+        target: in origin form (section 3.2.1): path and query, percent-encoded.
+        authority: the Host field's value (RFC 9110 section 7.2).
+        fields: the other fields, as `encode_fields` gives them.
+
+    Raises:
+        ValueError: it is another method, or the target or the authority is empty or holds a character that could
+            end its line.
+    """
+    if not (method in _METHODS and _VISIBLE.fullmatch(target) and _VISIBLE.fullmatch(authority)):
+        raise ValueError(f"{shown(method)} {shown(target)} at {shown(authority)} cannot stand in a request")
+    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (
+        method.encode(),
+        target.encode(),
+        authority.encode(),
+        fields,
+    )
+
+
+def check_field(name: str, value: str) -> None:
+    """Check a field that a user wants to be sent (RFC 9110 section 5).
+
+    Raises:
+        ValueError: the name is no token, or that of a field that tells where a request goes or ends, or the value
+            holds a control character or one beyond Latin-1. The value is not told: it may be a secret.
+    """
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{shown(name)} is not a header name")
+    if name.lower() in _OUR_OWN_FIELDS:
+        raise ValueError(f"the header {name} cannot be set: it follows from the URL, and requests have no body")
+    stray = _NO_FIELD_VALUE.search(value)
+    if stray is not None:
+        raise ValueError(
+            f"the value of the header {name} holds a line break or control character: {shown(stray[0])}"
+        )
