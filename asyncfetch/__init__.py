@@ -2,20 +2,20 @@
 
     async with asyncfetch.Client() as client:
         async for result in client.fetch_many(urls):
-            print(result.url, result.status if result.ok else result.error.code)
+            print(result.url, result.code or result.status)
 
 The package is a house of floors, and imports go down only:
 
 - `cli`: the command line; `display`: what a person sees; `job`: a list, run to its end
 - `client`: the engine's public face, the only floor where the next two meet
 - `streams`: HTTP over asyncio streams; `scheduler`: whose turn it is
-- the values: `errors`, `url`, `settings`, `result`, `stats`, `trace`
+- the values: `errors`, `url`, `settings`, `result`, `record`, `stats`, `trace`
 - `testing`: a loopback server that misbehaves on request
 
 Importing the package loads the library only: neither the command line nor the display nor the job.
 """
 
-from asyncfetch.client import Client, FetchMany
+from asyncfetch.client import Client, FetchMany, Sink, SinkFactory
 from asyncfetch.errors import (
     BodyError,
     BodyTooLarge,
@@ -50,7 +50,8 @@ from asyncfetch.errors import (
     TooManyRedirects,
     TotalTimeout,
 )
-from asyncfetch.result import Record, Request, Response, Result, Timings
+from asyncfetch.record import Record
+from asyncfetch.result import Request, Response, Result, Timings
 from asyncfetch.settings import Limits, Network, Redirects, Retry, Timeouts, TLSSettings
 from asyncfetch.shortcuts import fetch_many, get, run
 from asyncfetch.stats import HostState, HostStats, Stats
@@ -101,6 +102,8 @@ __all__ = [
     "Response",
     "Result",
     "Retry",
+    "Sink",
+    "SinkFactory",
     "SlowBody",
     "Stats",
     "StatusError",

@@ -1,4 +1,4 @@
-"""What goes in and what comes out: Request, Response, Result, and the flat Record that becomes one JSON line.
+"""What goes in and what comes out: Request, Response and Result.
 
 Header mappings, text and JSON are made when they are asked for: most fetches of a list never look at them.
 """
@@ -6,7 +6,7 @@ Header mappings, text and JSON are made when they are asked for: most fetches of
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -18,7 +18,7 @@ from asyncfetch.url import redacted
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
-__all__ = ["ErrorRecord", "Record", "Request", "Response", "Result", "Timings"]
+__all__ = ["HeaderTypes", "Method", "Request", "Response", "Result", "Timings"]
 
 Method = Literal["GET", "HEAD"]
 HeaderTypes = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
@@ -48,6 +48,12 @@ class Request(msgspec.Struct):
     max_body: int | None = None
     context: Any = None
     invalid: str = ""
+
+    def __repr__(self) -> str:
+        """Show it without credentials, and without what may be one: the values of headers."""
+        fields = self.headers.items() if isinstance(self.headers, Mapping) else self.headers or ()
+        names = [name for name, _ in fields]
+        return f"Request({redacted(self.url)!r}, index={self.index}, method={self.method!r}, headers={names})"
 
 
 class Timings(msgspec.Struct, omit_defaults=True):
@@ -152,10 +158,15 @@ class Response:
         """The whole decoded body.
 
         Raises:
-            RuntimeError: the body was streamed, or has not been read yet.
+            RuntimeError: it is not in memory: it is to be read from a stream, or was not kept (that of a redirect,
+                or one that went into a sink).
         """
         if self._content is None:
-            raise RuntimeError("the body is not in memory: it is streamed; use aiter_bytes() or aread()")
+            raise RuntimeError(
+                "the body was not kept"
+                if self.stream is None
+                else "the body is not in memory: it is streamed; use aiter_bytes() or aread()"
+            )
         return self._content
 
     @content.setter
@@ -169,17 +180,17 @@ class Response:
 
     @property
     def encoding(self) -> str:
-        """The charset that the Content-Type names, or utf-8."""
+        """The charset that the Content-Type names if it is one, or utf-8."""
         from email.message import Message
 
         message = Message()
         message["content-type"] = (self.field(b"content-type") or b"").decode("latin-1")
-        charset = message.get_content_charset()
+        charset = message.get_content_charset() or "utf-8"
         try:
-            "".encode(charset or "utf-8")
+            b"\xff".decode(charset, "replace")  # not every codec is for text, or can replace what it cannot decode
         except (LookupError, ValueError):
             return "utf-8"
-        return charset or "utf-8"
+        return "utf-8" if "unicode" in charset else charset  # such as Python's own unicode_escape
 
     @property
     def text(self) -> str:
@@ -226,30 +237,39 @@ class Response:
             raise StatusError(self.status_code, self.reason_phrase, url=self.url)
         return self
 
-    async def aiter_bytes(self) -> AsyncIterator[bytes]:
+    def aiter_bytes(self) -> AsyncIterator[bytes]:
         """Give the decoded body piece by piece, as it comes; from memory if it is there.
 
+        A stream gives each piece once; an iteration that was left goes on where it stopped.
+
         Raises:
             FetchError: the body did not come whole.
+            RuntimeError: the body was not kept, has been given out to its end, or its stream is closed.
         """
-        if self._content is not None:
-            yield self._content
-        elif self.stream is not None:
-            async for chunk in self.stream:
-                yield chunk
+        if self._content is None and self.stream is not None:
+            return aiter(self.stream)
+        return _in_one_piece(self.content)
 
     async def aread(self) -> bytes:
-        """Read the rest of the body into memory and return it.
+        """Read the body into memory and return it.
 
         Raises:
             FetchError: the body did not come whole.
+            RuntimeError: as `aiter_bytes`, or a part of the body has been given out by it already.
         """
         if self._content is None:
+            if self.num_bytes:
+                raise RuntimeError("a part of the body has been given out already; go on with aiter_bytes()")
             self._content = b"".join([chunk async for chunk in self.aiter_bytes()])
         return self._content
 
     def __repr__(self) -> str:
         return f"<Response [{self.status_code} {self.reason_phrase}]>".replace(" ]", "]")
+
+
+async def _in_one_piece(content: bytes) -> AsyncIterator[bytes]:
+    if content:
+        yield content
 
 
 class Result(msgspec.Struct):
@@ -267,7 +287,7 @@ class Result(msgspec.Struct):
         ip: the address that was connected last, or an empty string.
         redirects: the URLs that redirected, first to last.
         ended: seconds since the epoch when it ended.
-        sink: what the `sink` of `fetch_many` made for the body, if it was asked.
+        sink: what the `sink` of `fetch_many` made for the body, if it took it to the end.
     """
 
     index: int
@@ -292,85 +312,11 @@ class Result(msgspec.Struct):
         return self.request.url
 
     @property
+    def code(self) -> str | None:
+        """The code of the error, such as `timeout.read`, or None if the result is ok."""
+        return None if self.error is None else self.error.code
+
+    @property
     def status(self) -> int | None:
         """The status of the final response, or None."""
         return None if self.response is None else self.response.status_code
-
-
-class ErrorRecord(msgspec.Struct):
-    """The `error` of a record."""
-
-    code: str
-    message: str
-
-
-class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One JSON line: what is known of one entry, keys in this order, unknown ones absent.
-
-    The README's chapter "The record" describes each key. Times are seconds, sizes are bytes.
-    """
-
-    v: int
-    n: int
-    url: str
-    final_url: str | None = None
-    ok: bool
-    status: int | None = None
-    error: ErrorRecord | None = None
-    bytes: int | None = None
-    wire_bytes: int | None = None
-    content_type: str | None = None
-    etag: str | None = None
-    last_modified: str | None = None
-    path: str | None = None
-    sha256: str | None = None
-    ip: str | None = None
-    http: str | None = None
-    reused: bool | None = None
-    attempts: int
-    redirects: list[str] | None = None
-    t: Timings
-    ts: datetime
-
-    @classmethod
-    def of(cls, result: Result) -> Record:
-        """Flatten a result; `path` and `sha256` are for whoever saved the body to fill in."""
-        error, response = result.error, result.response
-        record = cls(
-            v=1,
-            n=result.index,
-            url=redacted(result.request.url),
-            ok=error is None,
-            error=None if error is None else ErrorRecord(error.code, error.detail),
-            ip=result.ip or None,
-            attempts=result.attempts,
-            redirects=result.redirects or None,
-            t=result.timings.rounded(),
-            ts=datetime.fromtimestamp(result.ended, UTC),
-        )
-        if response is not None:
-            record._describe(response)
-        return record
-
-    def _describe(self, response: Response) -> None:
-        self.status = response.status_code
-        self.bytes = response.num_bytes
-        self.wire_bytes = response.wire_bytes
-        self.http = response.http_version
-        self.reused = response.reused
-        if response.history:
-            self.final_url = response.url
-        for name, value in response.raw_headers:
-            attribute = _RECORDED_FIELDS.get(name) or _RECORDED_FIELDS.get(name.lower())
-            if attribute is not None and getattr(self, attribute) is None:
-                setattr(self, attribute, value.decode("latin-1"))
-
-
-_RECORDED_FIELDS = {
-    b"Content-Type": "content_type",
-    b"content-type": "content_type",
-    b"ETag": "etag",
-    b"etag": "etag",
-    b"Last-Modified": "last_modified",
-    b"last-modified": "last_modified",
-}

@@ -16,6 +16,8 @@ __all__ = ["Limits", "Network", "Redirects", "Retry", "TLSSettings", "Timeouts"]
 KIB = 1024
 MIB = 1024 * KIB
 
+_MAY_BE_ENDLESS = ("read", "total")
+
 
 def _require(condition: bool, sentence: str) -> None:
     if not condition:
@@ -34,6 +36,7 @@ class Limits:
         buffered: results of one `fetch_many` that wait for their consumer before new requests are held back.
         buffered_bytes: the same in bytes of their bodies.
         max_body: decoded bytes of a body that is kept in memory; more is `body.too_large`. None is no limit.
+        max_streamed: the same of a body that is streamed or goes to a sink; None, as from the start, is no limit.
         idle_total: connections kept open without a request, over all hosts.
         idle_seconds: how long such a connection is kept. Below the 5 s that many servers allow would waste
             connections, far above it would waste requests on dead ones.
@@ -45,18 +48,21 @@ class Limits:
     buffered: int = 200
     buffered_bytes: int = 64 * MIB
     max_body: int | None = 32 * MIB
+    max_streamed: int | None = None
     idle_total: int = 512
     idle_seconds: float = 15.0
 
     def __post_init__(self) -> None:
         for name in ("total", "per_host", "queued", "buffered", "buffered_bytes"):
             _require(getattr(self, name) >= 1, f"Limits.{name} must be at least 1, not {getattr(self, name)}")
-        _require(self.max_body is None or self.max_body >= 0, "Limits.max_body must not be negative")
+        for name in ("max_body", "idle_total", "idle_seconds"):
+            value = getattr(self, name)
+            _require(value is None or value >= 0, f"Limits.{name} must not be negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """How long each phase may take, in seconds. None, except for `connect` and `head`, is no limit.
+    """How long each phase may take, in seconds. None is no limit, where it is allowed: for `read` and `total`.
 
     Time in the queue is never counted. A body has no deadline of its own: it may not be silent (`read`) and may
     not be slower than `speed_limit` over `speed_time`; a large download that goes well is never cut.
@@ -80,7 +86,8 @@ class Timeouts:
     def __post_init__(self) -> None:
         for name in ("connect", "head", "read", "total", "speed_time"):
             value = getattr(self, name)
-            _require(value is None or value > 0, f"Timeouts.{name} must be above 0 seconds, not {value}")
+            allowed = name in _MAY_BE_ENDLESS if value is None else value > 0
+            _require(allowed, f"Timeouts.{name} must be above 0 seconds, not {value}")
         _require(self.speed_limit >= 0, "Timeouts.speed_limit must not be negative")
 
 
@@ -172,6 +179,8 @@ class Network:
     def __post_init__(self) -> None:
         _require(self.family in _FAMILIES, f"Network.family must be any, ipv4 or ipv6, not {self.family!r}")
         _require(self.resolver_threads >= 1, "Network.resolver_threads must be at least 1")
+        for name in ("name_ttl", "failure_ttl", "stagger"):
+            _require(getattr(self, name) >= 0, f"Network.{name} must not be negative")
 
     @property
     def address_family(self) -> socket.AddressFamily:

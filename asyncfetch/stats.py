@@ -17,6 +17,7 @@ __all__ = ["HostState", "HostStats", "LatencySketch", "Stats"]
 
 _GROWTH = 1.08
 _PER_LOG = 1.0 / math.log(_GROWTH)
+_MICROSECOND = math.ceil(math.log(1e-6) * _PER_LOG)
 
 
 class LatencySketch:
@@ -33,7 +34,7 @@ class LatencySketch:
 
     def add(self, seconds: float) -> None:
         """Count one duration; anything below a microsecond counts as one."""
-        bucket = math.ceil(math.log(seconds) * _PER_LOG) if seconds > 1e-6 else -180
+        bucket = math.ceil(math.log(seconds) * _PER_LOG) if seconds > 1e-6 else _MICROSECOND
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self.count += 1
 
@@ -161,7 +162,8 @@ class Stats:
     def started(self, host: HostStats) -> None:
         """Count a request that goes to a host now."""
         host.in_flight += 1
-        host.state = HostState.OK
+        if host.state is not HostState.OK:
+            host.state, host.reason, host.resumes_at = HostState.OK, "", 0.0
         self.total.in_flight += 1
 
     def stopped(self, host: HostStats) -> None:

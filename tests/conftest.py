@@ -77,3 +77,9 @@ def without_root() -> Iterator[None]:
     yield
     if is_root:
         os.seteuid(0)
+
+
+@pytest.fixture
+def as_root() -> bool:
+    """Whether the tests run as root, whom no file mode keeps out."""
+    return os.geteuid() == 0

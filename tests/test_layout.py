@@ -16,7 +16,7 @@ import asyncfetch
 PACKAGE = Path(asyncfetch.__file__).parent
 ROOT = PACKAGE.parent
 
-VALUES = {"errors", "url", "settings", "result", "stats", "trace", "version"}
+VALUES = {"errors", "url", "settings", "result", "record", "stats", "trace", "version"}
 LIBRARY = VALUES | {"client", "shortcuts", ""}
 MAY_IMPORT = {
     "cli": LIBRARY | {"cli", "display", "job", "testing"},
@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "streams": VALUES | {"streams"},
     "scheduler": VALUES | {"scheduler"},
     "testing": {"testing"},
-    "shortcuts": VALUES | {"client"},
+    "shortcuts": VALUES | {"client", "streams"},
     "": LIBRARY | {"streams"},
     "__main__": {"cli"},
     "errors": set(),
@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "trace": set(),
     "url": {"errors"},
     "result": {"errors", "settings", "url"},
+    "record": {"result", "url"},
     "stats": {"result"},
 }
 TOP_LEVEL = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "asyncfetch", "tests", "examples"}

@@ -1,11 +1,13 @@
 """The client: the only floor where streams and scheduler meet.
 
-`client.py` is the public face; `batch.py` one list with its results; `turns.py` gives turns to tasks; `engine.py`
-runs one turn over the streams; `fetch.py` is one entry on its way; `streamed.py` a body that its caller reads.
+`client.py` is the public face; `batch.py` one list with its results; `singles.py` runs what is no list; `turns.py`
+gives turns to tasks; `engine.py` runs one turn over the streams; `fetch.py` is one entry on its way; `streamed.py`
+is a body that its caller reads.
 """
 
 from asyncfetch.client.batch import FetchMany
-from asyncfetch.client.client import DEFAULT_HEADERS, SENSITIVE_HEADERS, Client
+from asyncfetch.client.client import DEFAULT_HEADERS, Client
 from asyncfetch.client.engine import Sink, SinkFactory
+from asyncfetch.client.fetch import SENSITIVE_HEADERS, sensitive_names
 
-__all__ = ["DEFAULT_HEADERS", "SENSITIVE_HEADERS", "Client", "FetchMany", "Sink", "SinkFactory"]
+__all__ = ["DEFAULT_HEADERS", "SENSITIVE_HEADERS", "Client", "FetchMany", "Sink", "SinkFactory", "sensitive_names"]

@@ -7,6 +7,7 @@ results wait for their consumer than `Limits.buffered` (or `buffered_bytes`), no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
@@ -20,6 +21,7 @@ from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL
 from asyncfetch.result import Request, Result
 from asyncfetch.settings import Limits
+from asyncfetch.url import redacted
 
 __all__ = ["Batch", "FetchMany", "Source"]
 
@@ -36,6 +38,8 @@ class Batch:
         lane: its queue in the scheduler.
         sink: where bodies go, or None for memory.
         stopping: nothing new of it is started any more.
+        cancelled: what is in flight is given up, too.
+        on_done: called once, when no more results can come.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class Batch:
         self.lane = turns.frontier.lane()
         self.sink = sink
         self.stopping = False
+        self.cancelled = False
+        self.on_done: Callable[[Batch], None] | None = None
         self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._limits = limits
@@ -54,26 +60,39 @@ class Batch:
         self._count = 0
         self._outstanding = 0
         self._source_ended = False
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
+        self._done = asyncio.Event()
         self._consumer: asyncio.Future[None] | None = None
         self._feeder: asyncio.Future[None] | None = None
         self._feeding: asyncio.Task[None] | None = None
+        self._least_room = max(1, min(_FED_AT_ONCE, limits.queued // 2))
 
     # --- from the source
 
     async def feed(self, source: Source) -> None:
-        """Queue what the source gives, as far as the window allows, until it ends or fails; then close it."""
+        """Queue what the source gives, as far as the window allows, until it ends, fails or is not wanted any more.
+
+        Then the source is closed, if it is a generator. What it raises goes to the consumer, after the results of
+        what it gave before. Its task is shielded, so that a source that is called off (by `stop`, also when the
+        client closes) has its time to close what it holds.
+        """
         self._feeding = asyncio.current_task()
         try:
-            if isinstance(source, AsyncIterable):
-                await self._feed_async(source)
+            with anyio.CancelScope(shield=True):
+                if self.stopping:
+                    return
+                if isinstance(source, AsyncIterable):
+                    await self._feed_async(source)
+                else:
+                    await self._feed_sync(source)
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                if not self.stopping:
+                    raise
             else:
-                await self._feed_sync(source)
-        except asyncio.CancelledError:
-            if not self.stopping:
-                raise
-        except Exception as error:  # the consumer gets it, after the results of what was read before
-            self._failure = error
+                self._keep(wrap_cancelled(error, "source"))
+        except Exception as error:
+            self._keep(error)
         finally:
             self._feeding = None
             self._source_ended = True
@@ -83,17 +102,21 @@ class Batch:
         entries = aiter(source)
         try:
             async for entry in entries:
+                if self.stopping:
+                    break
                 if self._enqueue(entry):
                     await self._breathe()
         finally:
             if isinstance(entries, AsyncGenerator):
-                with anyio.move_on_after(_CLOSING, shield=True):
+                async with asyncio.timeout(_CLOSING):
                     await entries.aclose()
 
     async def _feed_sync(self, source: Iterable[str | Request]) -> None:
         entries = iter(source)
         try:
             for entry in entries:
+                if self.stopping:
+                    break
                 if self._enqueue(entry):
                     await self._breathe()
         finally:
@@ -101,49 +124,66 @@ class Batch:
                 entries.close()
 
     def _enqueue(self, entry: str | Request) -> bool:
-        """Queue one entry; say whether it is time to let others go on."""
-        request = Request(entry) if isinstance(entry, str) else entry
+        """Queue one entry; say whether it is time to let others go on.
+
+        Raises:
+            TypeError: the entry is neither a URL nor a Request.
+        """
+        request = Request(entry, self._count + 1) if isinstance(entry, str) else entry
+        if not isinstance(request, Request):
+            raise TypeError(f"an entry of the list is neither a str nor a Request, but a {type(entry).__name__}")
         self._count += 1
-        self._outstanding += 1
         index = request.index or self._count
         try:
             fetch = self._make(self, request, index)
         except InvalidURL as error:
-            result = Result(index=index, request=request, error=error, ended=time.time())
-            self._turns.stats.ended(None, result)
-            self.deliver(result)
+            self._refuse(request, index, error)
         else:
+            self._outstanding += 1
             self._turns.add(fetch)
             if self._turns.has_room:
                 self._turns.pump()
         return self._count % _FED_AT_ONCE == 0 or self._must_wait
 
+    def _refuse(self, request: Request, index: int, error: InvalidURL) -> None:
+        """Give the result of an entry that cannot be fetched."""
+        error.url = redacted(request.url)
+        result = Result(index=index, request=request, error=error, ended=time.time())
+        self._turns.stats.ended(None, result)
+        self._outstanding += 1
+        self.deliver(result)
+
     @property
     def _must_wait(self) -> bool:
-        return (self.lane.queued >= self._limits.queued or self._is_full) and not self.stopping
+        """Whether the window is full, or too many results wait for their consumer."""
+        return self.lane.queued >= self._limits.queued or self.lane.paused
 
     @property
     def _is_full(self) -> bool:
         return len(self._results) >= self._limits.buffered or self._result_bytes >= self._limits.buffered_bytes
 
     async def _breathe(self) -> None:
-        """Let everybody else go on, for as long as the window is full."""
+        """Let everybody else go on, for as long as the source has to wait."""
         await asyncio.sleep(0)
-        while self._must_wait:
-            self._feeder = asyncio.get_running_loop().create_future()
+        while self._must_wait and not self.stopping:
+            self._feeder = self._loop.create_future()
             await self._feeder
 
     def _wake_feeder(self) -> None:
-        if self._feeder is not None and not self._feeder.done():
-            self._feeder.set_result(None)
+        """Let the source go on if there is room for some entries; waking it for each one would cost too much."""
+        feeder = self._feeder
+        if feeder is None or self.lane.paused or self._limits.queued - self.lane.queued < self._least_room:
+            return
         self._feeder = None
+        if not feeder.done():
+            feeder.set_result(None)
 
     # --- from the workers
 
     def started(self, fetch: Fetch) -> None:
         """Take note that one of the list's turns is being run."""
         self._running.add(fetch)
-        if self._feeder is not None and self.lane.queued <= self._limits.queued // 2 and not self._is_full:
+        if self._feeder is not None:
             self._wake_feeder()
 
     def stopped(self, fetch: Fetch) -> None:
@@ -153,6 +193,8 @@ class Batch:
     def deliver(self, result: Result) -> None:
         """Put a result where the consumer finds it; hold the list back if too many are there."""
         self._outstanding -= 1
+        if result.error is not None:
+            _drop_traceback(result.error)
         self._results.append(result)
         self._result_bytes += _size_of(result)
         if self._is_full:
@@ -164,10 +206,14 @@ class Batch:
         self._outstanding -= 1
         self._notify()
 
-    def fail(self, error: BaseException) -> None:
-        """End the list with an error that is nobody's URL's fault."""
-        self._failure = error
+    def fail(self, error: Exception) -> None:
+        """End the list with an error that is nobody's URL's fault; the consumer gets it after the results."""
+        self._keep(error)
         self.stop()
+
+    def _keep(self, error: Exception) -> None:
+        """Keep the first error for the consumer."""
+        self._failure = self._failure or error
 
     # --- to the consumer
 
@@ -176,12 +222,17 @@ class Batch:
 
         Raises:
             StopAsyncIteration: all results have been given out.
+            RuntimeError: two tasks wait for results at once, or the client was closed.
+            Exception: what the source raised, or a sink other than OSError.
         """
         while not self._results:
             if self.is_done:
                 self._raise_failure()
                 raise StopAsyncIteration
-            await self._wait()
+            if self._consumer is not None and not self._consumer.done():
+                raise RuntimeError("another task is waiting for the next result of this list already")
+            self._consumer = self._loop.create_future()
+            await self._consumer
         return self._pop()
 
     def _pop(self) -> Result:
@@ -190,7 +241,6 @@ class Batch:
         if self.lane.paused and len(self._results) <= self._limits.buffered // 2 and not self._is_full:
             self._turns.frontier.resume(self.lane)
             self._turns.pump()
-        if self._feeder is not None and not self._must_wait:
             self._wake_feeder()
         return result
 
@@ -199,15 +249,14 @@ class Batch:
         if failure is not None:
             raise failure
 
-    async def _wait(self) -> None:
-        if self._consumer is not None and not self._consumer.done():
-            raise RuntimeError("another task is waiting for the next result of this list already")
-        self._consumer = asyncio.get_running_loop().create_future()
-        await self._consumer
-
     def _notify(self) -> None:
+        """Wake who waits for a result, and at the end who waits for that."""
         if self._consumer is not None and not self._consumer.done():
             self._consumer.set_result(None)
+        if self.is_done and not self._done.is_set():
+            self._done.set()
+            if self.on_done is not None:
+                self.on_done(self)
 
     @property
     def is_done(self) -> bool:
@@ -217,13 +266,13 @@ class Batch:
     # --- the end before the end
 
     def abandon(self) -> None:
-        """Cancel from anywhere, for whoever iterated has gone without a word."""
-        if self._loop.is_closed():
-            return
-        if self._loop is _running_loop():
-            self.cancel()
-        else:
-            self._loop.call_soon_threadsafe(self.cancel)
+        """Cancel soon, for whoever iterated has gone without a word.
+
+        This comes from the garbage collector, that is from any thread and from the middle of anything.
+        """
+        if not self._loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # closed in this very moment
+                self._loop.call_soon_threadsafe(self.cancel)
 
     def stop(self) -> None:
         """Start nothing more; what is queued is given up, what is in flight goes on to its end."""
@@ -231,14 +280,13 @@ class Batch:
             return
         self.stopping = True
         self._outstanding -= len(self._turns.frontier.close(self.lane))
-        if self._feeding is not None:
+        if self._feeding is not None and self._feeding is not asyncio.current_task():
             self._feeding.cancel()
-        else:
-            self._source_ended = True
         self._notify()
 
     def cancel(self) -> None:
         """Start nothing more and give up what is in flight; it ends with the next steps of the event loop."""
+        self.cancelled = True
         self.stop()
         for fetch in list(self._running):
             if fetch.scope is not None:
@@ -247,17 +295,29 @@ class Batch:
     async def aclose(self) -> None:
         """Cancel, and wait until everything is given back."""
         self.cancel()
-        while not self.is_done:
-            await self._wait()
+        await self._done.wait()
         self._results.clear()
         self._result_bytes = 0
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+def is_cancelled() -> bool:
+    """Whether somebody has asked for the end of the running task; otherwise a CancelledError is somebody else's."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def wrap_cancelled(error: asyncio.CancelledError, who: str) -> RuntimeError:
+    """Make an ordinary error of a cancellation that is not ours: it must not end who only came across it."""
+    wrapped = RuntimeError(f"the {who} of the list was cancelled by somebody else")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _drop_traceback(error: BaseException | None) -> None:
+    """Drop what nobody will see: a traceback would keep its frames alive, connections and buffers among them."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _size_of(result: Result) -> int:
@@ -275,15 +335,11 @@ class FetchMany:
     flight is cancelled. To wait until that is done, use it as a context manager or call `aclose`.
     """
 
+    _batch: Batch | None = None
+    _closed = False
+
     def __init__(self, start: Callable[[], Batch]) -> None:
         self._start = start
-        self._batch: Batch | None = None
-        self._closed = False
-
-    def _begin(self) -> Batch:
-        if self._batch is None:
-            self._batch = self._start()
-        return self._batch
 
     def __aiter__(self) -> Self:
         return self
@@ -293,9 +349,20 @@ class FetchMany:
             raise StopAsyncIteration
         return await (self._batch or self._begin()).next()
 
+    def _begin(self) -> Batch:
+        if self._batch is None:
+            self._batch = self._start()
+        return self._batch
+
     def stop(self) -> None:
-        """Start nothing more: the iteration ends when what is in flight has ended."""
-        self._begin().stop()
+        """Start nothing more: the iteration ends when what is in flight has ended.
+
+        Something that would need another turn, for a redirect or a retry, has no result then.
+        """
+        if self._batch is None:
+            self._closed = True
+        else:
+            self._batch.stop()
 
     async def aclose(self) -> None:
         """Give up what is queued and in flight, and wait until everything is given back."""

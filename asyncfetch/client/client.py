@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from time import monotonic
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import anyio
 
-from asyncfetch.client.batch import Batch, FetchMany, Source
+from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
 from asyncfetch.client.engine import Engine, Opened, SinkFactory
-from asyncfetch.client.fetch import Fetch, FieldBlocks, merge_fields
+from asyncfetch.client.fetch import Fetch, FieldBlocks, merge_fields, sensitive_names
+from asyncfetch.client.singles import Singles
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import InvalidURL
+from asyncfetch.errors import InvalidURL, shown
 from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
-from asyncfetch.scheduler import Lane
+from asyncfetch.scheduler import CANCELLED, Lane
 from asyncfetch.settings import Limits, Network, Redirects, Retry, Timeouts, TLSSettings
 from asyncfetch.stats import Stats
 from asyncfetch.streams.connection import Dialler
@@ -33,8 +34,10 @@ from asyncfetch.version import __version__
 
 __all__ = ["Client"]
 
-SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_T = TypeVar("_T")
 
+_CLOSING = 5.0  # seconds that closing may take while it is itself being cancelled
+_METHODS = frozenset({"GET", "HEAD"})
 
 DEFAULT_HEADERS = [
     ("User-Agent", f"asyncfetch/{__version__}"),
@@ -64,6 +67,7 @@ class Client:
         tls: TLSSettings | None = None,
         network: Network | None = None,
         headers: HeaderTypes | None = None,
+        sensitive_headers: Iterable[str] = (),
         guard: Guard | None = None,
         trace: Trace | None = None,
     ) -> None:
@@ -77,22 +81,27 @@ class Client:
             tls: whom to trust, and the client's own certificate.
             network: name resolution and address families.
             headers: fields for every request; None as a value removes a default.
+            sensitive_headers: names of fields, in any case, that no other origin may see, besides Authorization,
+                Cookie and Proxy-Authorization: a redirect to another scheme, host or port drops them for good.
             guard: says which addresses may not be dialled; none are blocked by default.
             trace: sees what happens on the wire.
 
         Raises:
-            ValueError: a header cannot be sent, or a TLS file cannot be used.
+            ValueError: a header cannot be sent, a TLS file cannot be used, or an override is no address.
+            TypeError: a setting is not of its class, or `sensitive_headers` is a single string.
         """
-        self._limits = limits or Limits()
-        self._timeouts = timeouts or Timeouts()
-        self._retry = retry or Retry()
-        self._redirects = redirects or Redirects()
-        self._tls = LazyContext(tls or TLSSettings())
-        check_files(tls or TLSSettings())
-        self._network = network or Network()
-        self._guard = guard or allow_all
+        self._limits = _setting("limits", limits, Limits)
+        self._timeouts = _setting("timeouts", timeouts, Timeouts)
+        self._retry = _setting("retry", retry, Retry)
+        self._redirects = _setting("redirects", redirects, Redirects)
+        tls = _setting("tls", tls, TLSSettings)
+        check_files(tls)
+        self._tls = LazyContext(tls)
+        self._network = _setting("network", network, Network)
+        self._resolver = Resolver(self._network)
+        self._guard = allow_all if guard is None else guard
         self._trace = trace
-        self._blocks = FieldBlocks(merge_fields(DEFAULT_HEADERS, headers), SENSITIVE_HEADERS)
+        self._blocks = FieldBlocks(merge_fields(DEFAULT_HEADERS, headers), sensitive_names(sensitive_headers))
         self._batches: set[Batch] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -104,10 +113,17 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._supervisor is not None:
             raise RuntimeError("a Client can be entered once only; make a new one")
-        self._loop = asyncio.get_running_loop()
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._supervisor = self._loop.create_task(self._supervise(ready), name="asyncfetch-client")
-        await ready
+        self._loop = loop = asyncio.get_running_loop()
+        dialler = Dialler(self._resolver, self._guard, self._tls, stagger=self._network.stagger, trace=self._trace)
+        self._pool = Pool(dialler, self._limits, self._trace)
+        self._pool.watch(self._timeouts)
+        ready: asyncio.Future[None] = loop.create_future()
+        self._supervisor = loop.create_task(self._supervise(ready), name="asyncfetch-client")
+        try:
+            await ready
+        except BaseException:
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(
@@ -116,41 +132,67 @@ class Client:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Give up what is under way, and wait until every task, connection and thread is given back."""
+        """Give up what is under way, and wait until every task, connection and thread is given back.
+
+        A request that is under way elsewhere raises `Cancelled` there, a list RuntimeError. If this is cancelled,
+        it still waits, up to 5 seconds.
+        """
         self._is_open = False
         self._closing.set()
-        if self._supervisor is not None:
-            await self._supervisor
+        supervisor = self._supervisor
+        if supervisor is None:
+            return
+        try:
+            await asyncio.wait((supervisor,))
+        except asyncio.CancelledError:
+            with anyio.move_on_after(_CLOSING, shield=True):
+                await asyncio.wait((supervisor,))
+            raise
+        if not supervisor.cancelled():
+            supervisor.result()
 
     async def _supervise(self, ready: asyncio.Future[None]) -> None:
         """Own the task group: entered and left by one task, whichever tasks enter and leave the client."""
-        resolver = Resolver(self._network)
-        dialler = Dialler(resolver, self._guard, self._tls, stagger=self._network.stagger, trace=self._trace)
-        pool = Pool(dialler, self._limits, self._trace)
-        pool.watch(self._timeouts)
         try:
             async with anyio.create_task_group() as group:
-                self._turns = Turns(self._limits, self._retry, self.stats, group)
-                self._pool = pool
-                self._engine = Engine(pool, self._turns, self._redirects, self._retry, self._trace)
-                self._turns.start(self._run_for_batch)
                 self._group = group
+                self._turns = Turns(self._limits, self._retry, self.stats, group)
+                self._singles = Singles(self._turns)
+                self._engine = Engine(
+                    self._pool,
+                    self._turns,
+                    limits=self._limits,
+                    redirects=self._redirects,
+                    retry=self._retry,
+                    trace=self._trace,
+                )
+                self._turns.start(self._run_for_batch)
                 self._is_open = True
-                ready.set_result(None)
-                await self._closing.wait()
-                self._turns.close()
-                for batch in list(self._batches):
-                    batch.fail(RuntimeError("the client was closed while the list was fetched"))
-                group.cancel_scope.cancel()
+                if not ready.done():
+                    ready.set_result(None)
+                try:
+                    await self._closing.wait()
+                finally:
+                    self._call_off()
+                    group.cancel_scope.cancel()
         finally:
-            self._is_open = False
-            resolver.close()
+            self._resolver.close()
             with anyio.CancelScope(shield=True):
-                await pool.aclose()
+                await self._pool.aclose()
+
+    def _call_off(self) -> None:
+        """End everything that is under way, from the outside in."""
+        self._is_open = False
+        self._turns.close()
+        self._singles.close()
+        for batch in list(self._batches):
+            batch.fail(RuntimeError("the client was closed while the list was fetched"))
 
     def _check_open(self) -> None:
         if not self._is_open:
             raise RuntimeError("the Client is not open; use it inside `async with Client() as client:`")
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("the Client belongs to another event loop; each loop needs a Client of its own")
 
     # --- one URL
 
@@ -167,7 +209,7 @@ class Client:
         """Fetch one URL and return its response with the body in memory, whatever its status.
 
         Args:
-            url: the URL, or a Request with its own settings; then the other arguments are not used.
+            url: the URL, or a Request with its own settings instead of the other arguments.
             method: `GET` or `HEAD`.
             headers: fields over the client's; None as a value removes one.
             timeouts: instead of the client's, in seconds.
@@ -175,16 +217,13 @@ class Client:
             max_body: decoded bytes allowed, instead of `Limits.max_body`.
 
         Raises:
-            FetchError: there is no complete response; see `asyncfetch.errors` for each kind.
+            FetchError: there is no complete response; see `asyncfetch.errors` for each kind. A method or a header
+                that cannot be sent is `InvalidURL`.
             RuntimeError: the client is not open.
+            TypeError: `url` is neither text nor a Request, or is a Request beside other arguments.
         """
-        request = _as_request(url, method, headers, timeouts, follow_redirects, max_body)
-        fetch = self._begin_single(request)
-        result: Result | None = None
-        while result is None:
-            await self._turns.wait(fetch)
-            result = await self._engine.run(fetch)
-        return _response_of(result)
+        fetch = self._begin_single(_as_request(url, method, headers, timeouts, follow_redirects, max_body))
+        return _response_of(await self._singles.run(fetch, self._engine.run))
 
     @asynccontextmanager
     async def stream(
@@ -199,42 +238,34 @@ class Client:
     ) -> AsyncGenerator[Response]:
         """Fetch one URL and give its response as soon as its head is there; the body is read by the caller.
 
-        The arguments are those of `get`, but without `max_body` the body may be of any length. The request holds
-        its places until the block is left; leaving before the end of the body closes the connection.
+        The arguments are those of `get`, but `Limits.max_streamed` is what bounds the body. The request holds its
+        places until the block is left: a further request inside it waits for another place at that host. Leaving
+        before the end of the body closes the connection.
 
         Raises:
             FetchError: no response, or, while the body is read, a body that is not whole.
             RuntimeError: the client is not open.
+            TypeError: as with `get`.
         """
-        request = _as_request(url, method, headers, timeouts, follow_redirects, max_body)
-        fetch = self._begin_single(request)
-        fetch.max_body = request.max_body
-        opened: Opened | Result | None = None
-        while opened is None:
-            await self._turns.wait(fetch)
-            opened = await self._engine.open(fetch)
+        fetch = self._begin_single(_as_request(url, method, headers, timeouts, follow_redirects, max_body))
+        opened: Opened | Result = await self._singles.run(fetch, self._engine.open)
         if isinstance(opened, Result):
-            yield _response_of(opened)
-            return
-        streamed = StreamedBody(self._engine, opened)
+            assert opened.error is not None, "only a failure ends before its body"
+            raise opened.error
+        streamed = StreamedBody(self._engine, opened, self._turns.pump)
         opened.response.stream = streamed
         try:
             yield opened.response
         finally:
             streamed.close()
-            self._turns.pump()
 
     def _begin_single(self, request: Request) -> Fetch:
         self._check_open()
         try:
-            fetch = self._make_fetch(self._turns.single, request, 1)
+            return self._make_fetch(self._turns.single, request, 1)
         except InvalidURL as error:
             error.url = redacted(request.url)
             raise
-        fetch.waiter = self._loop.create_future()
-        self._turns.add(fetch)
-        self._turns.pump()
-        return fetch
 
     # --- many URLs
 
@@ -249,40 +280,45 @@ class Client:
 
         Raises:
             RuntimeError: the client is not open.
+            TypeError: `urls` is a single string.
         """
         self._check_open()
+        if isinstance(urls, str | bytes):
+            raise TypeError("fetch_many takes an iterable of URLs, not a single one; see get")
         return FetchMany(lambda: self._begin_batch(urls, sink))
 
     def _begin_batch(self, urls: Source, sink: SinkFactory | None) -> Batch:
         self._check_open()
         batch = Batch(self._turns, self._limits, self._make_for_batch, sink)
+        batch.on_done = self._batches.discard
         self._batches.add(batch)
-        self._group.start_soon(self._feed, batch, urls)
+        self._group.start_soon(batch.feed, urls)
         return batch
-
-    async def _feed(self, batch: Batch, urls: Source) -> None:
-        await batch.feed(urls)
 
     async def _run_for_batch(self, fetch: Fetch) -> None:
         """Run one turn of a list's fetch in a worker."""
         batch = fetch.batch
         assert batch is not None, "workers run turns of lists only"
+        if batch.cancelled:  # between the turn and the worker's first step
+            self._turns.release(fetch, fetch.host, CANCELLED)
+            batch.give_up()
+            return
         batch.started(fetch)
         try:
             result = await self._engine.run(fetch)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             batch.give_up()
-            raise
+            if is_cancelled():
+                raise
+            batch.fail(wrap_cancelled(error, "sink"))
         except Exception as error:  # a fault of ours or of the list's sink: the list's consumer gets it
             batch.give_up()
             batch.fail(error)
-            return
+        else:
+            if result is not None:
+                batch.deliver(result)
         finally:
             batch.stopped(fetch)
-        if result is not None:
-            batch.deliver(result)
-        if batch.is_done:
-            self._batches.discard(batch)
 
     # --- fetches
 
@@ -299,6 +335,8 @@ class Client:
         """
         if request.invalid:
             raise InvalidURL(request.invalid)
+        if request.method not in _METHODS:
+            raise InvalidURL(f"the method {shown(str(request.method))} is not GET or HEAD")
         fetch = Fetch(lane, request, index, Url.parse(request.url))
         fetch.blocks = self._blocks
         if request.headers is not None:
@@ -312,9 +350,22 @@ class Client:
             self._pool.watch(request.timeouts)
         follow = request.follow_redirects
         fetch.follow = self._redirects.follow if follow is None else follow
-        fetch.max_body = self._limits.max_body if request.max_body is None else request.max_body
+        fetch.max_body = request.max_body
         fetch.added = monotonic()
         return fetch
+
+
+def _setting(name: str, given: _T | None, kind: type[_T]) -> _T:
+    """Return a setting, or what its class starts with.
+
+    Raises:
+        TypeError: it is of another class.
+    """
+    if given is None:
+        return kind()
+    if not isinstance(given, kind):
+        raise TypeError(f"{name} takes {kind.__name__}(...), not {given!r}")
+    return given
 
 
 def _as_request(
@@ -325,16 +376,20 @@ def _as_request(
     follow_redirects: bool | None,
     max_body: int | None,
 ) -> Request:
-    if isinstance(url, Request):
-        return url
-    return Request(
-        url,
-        method=method,
-        headers=headers,
-        timeouts=timeouts,
-        follow_redirects=follow_redirects,
-        max_body=max_body,
-    )
+    if isinstance(url, str):
+        return Request(
+            url,
+            method=method,
+            headers=headers,
+            timeouts=timeouts,
+            follow_redirects=follow_redirects,
+            max_body=max_body,
+        )
+    if not isinstance(url, Request):
+        raise TypeError(f"a URL is text or a Request, not {url!r}")
+    if method != "GET" or any(given is not None for given in (headers, timeouts, follow_redirects, max_body)):
+        raise TypeError("a Request has its own settings: set them there, not beside it")
+    return url
 
 
 def _response_of(result: Result) -> Response:

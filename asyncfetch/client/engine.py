@@ -1,12 +1,13 @@
 """One turn of one fetch, over the streams: from its place in the scheduler to a result or to another turn.
 
-The ladder, one concern a rung: `run` and `open` hold the place and see that it is given back; `_answer` judges the
-response's head; `_send` gets a connection and the head. What decides is elsewhere: `fetch` and `scheduler.retry`.
+The ladder, one concern a rung: `run` and `open` are a turn with and without its body; `_begin` and `_receive` see
+that its place is given back; `_answer` judges the response's head; `_send` gets a connection and the head.
+What decides is elsewhere: `fetch` and `scheduler.retry`.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import math
 import time
 from collections.abc import Callable
@@ -16,36 +17,45 @@ from random import Random
 from time import monotonic
 from typing import Protocol
 
+import anyio
+
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import ConnectTimeout, FetchError, LocalError, TotalTimeout
+from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, LocalError, TotalTimeout
 from asyncfetch.result import Request, Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
-from asyncfetch.settings import Redirects, Retry
+from asyncfetch.settings import Limits, Redirects, Retry
 from asyncfetch.streams.connection import OutOfDescriptors
 from asyncfetch.streams.exchange import Exchange, StaleConnection
-from asyncfetch.streams.http1 import HeadParser, encode_request
+from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
+from asyncfetch.streams.request import encode_request
 from asyncfetch.trace import Trace
 
 __all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
 
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
+_ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
+_NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
 
 
 class Sink(Protocol):
-    """Where a body goes instead of into memory."""
+    """Where a body goes instead of into memory: some `write`, then `finish` or `abort`.
+
+    An OSError of it, `TimeoutError` included, is the `io` error of that result; anything else ends the list and is
+    raised to its consumer.
+    """
 
     async def write(self, chunk: bytes) -> None:
         """Take the next decoded bytes; the server is slowed down while this waits."""
         ...
 
     async def finish(self) -> None:
-        """The body is complete and whole."""
+        """The body is complete and whole. If this fails, `abort` follows."""
         ...
 
     async def abort(self) -> None:
-        """The body failed, was cancelled, or will be fetched again: forget all of it."""
+        """The body failed, was cancelled, or will be fetched again: forget all of it, within 2 seconds."""
         ...
 
 
@@ -82,14 +92,23 @@ _DISCARD = _Discard()
 class Engine:
     """Runs turns."""
 
-    def __init__(self, pool: Pool, turns: Turns, redirects: Redirects, retry: Retry, trace: Trace | None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        turns: Turns,
+        *,
+        limits: Limits,
+        redirects: Redirects,
+        retry: Retry,
+        trace: Trace | None,
+    ) -> None:
         self._pool = pool
         self._turns = turns
+        self._limits = limits
         self._most_redirects = redirects.most
         self._retry = retry
         self._trace = trace
         self._parser = HeadParser()
-        self._loop = asyncio.get_running_loop()
         self._random = Random()  # noqa: S311
 
     async def run(self, fetch: Fetch) -> Result | None:
@@ -98,24 +117,31 @@ class Engine:
         Returns:
             The result, or None if the fetch has been queued for another turn.
         """
-        opened = await self.open(fetch)
-        if not isinstance(opened, Opened):
-            return opened
-        return await self.receive(opened)
+        opened = await self._begin(fetch)
+        return await self._receive(opened) if isinstance(opened, Opened) else opened
 
     async def open(self, fetch: Fetch) -> Opened | Result | None:
-        """Run one turn as far as the final head; then the places stay taken until `receive` or `close`.
+        """Run one turn as far as the final head; then the places stay taken until `close`, `fail` or `cancel`.
 
         Returns:
             The open response; or the result if it ended before; or None if it has been queued for another turn.
         """
+        opened = await self._begin(fetch)
+        if isinstance(opened, Opened):
+            try:
+                self._accept(opened, self._limits.max_streamed)
+            except FetchError as error:
+                return self.fail(opened, error)
+        return opened
+
+    async def _begin(self, fetch: Fetch) -> Opened | Result | None:
         host, began = fetch.host, monotonic()
         if fetch.timings.queue is None:
             fetch.timings.queue = began - fetch.added
         if not fetch.history:
             fetch.attempts += 1
         try:
-            opened = await self._answer(fetch, host, began)
+            return await self._answer(fetch, host, began)
         except FetchError as error:
             return self._failed(fetch, host, began, error)
         except OutOfDescriptors as error:
@@ -123,17 +149,14 @@ class Engine:
         except BaseException:
             self._turns.release(fetch, host, CANCELLED)
             raise
-        return opened
 
-    async def receive(self, opened: Opened) -> Result | None:
+    async def _receive(self, opened: Opened) -> Result | None:
         """Read the body, into memory or into the sink of the list, and end the turn; as `run`."""
-        fetch, exchange = opened.fetch, opened.exchange
         try:
-            await self._read(fetch, exchange, opened.response)
+            await self._read(opened)
         except FetchError as error:
-            exchange.discard()
-            self._account(opened)
-            return self._failed(fetch, opened.host, opened.began, error)
+            opened.exchange.discard()
+            return self._failed(opened.fetch, opened.host, opened.began, error)
         except BaseException:
             self.cancel(opened)
             raise
@@ -142,13 +165,15 @@ class Engine:
     def close(self, opened: Opened) -> Result:
         """End a turn whose body is complete."""
         opened.exchange.release()
-        self._account(opened)
+        opened.response.num_bytes = opened.exchange.decoded
+        opened.response.wire_bytes = opened.exchange.wire
         return self._end(opened.fetch, opened.host, opened.began, response=opened.response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
         """End a turn whose body failed while somebody was reading it: it is not tried again."""
         opened.exchange.discard()
-        self._account(opened)
+        if self._turns.closed:
+            error = Cancelled("the client was closed meanwhile")
         return self._end(opened.fetch, opened.host, opened.began, error=error)
 
     def cancel(self, opened: Opened) -> None:
@@ -163,17 +188,18 @@ class Engine:
         exchange = await self._send(fetch, began)
         try:
             response = fetch.make_response(exchange)
-            url = fetch.redirected(response.status_code, response.field(b"location"), self._most_redirects)
-            again = None if url is not None else self._retries(fetch, response)
+            url = fetch.redirected(response, self._most_redirects)
+            again = self._retries(fetch, response) if response.status_code >= 400 else None
             if url is None and again is None:
-                exchange.accept(fetch.max_body, partial(self._turns.stats.came, fetch.stats))
+                response.history = fetch.history
                 return Opened(fetch, exchange, response, host, began)
         except BaseException:
             exchange.discard()
             raise
         await exchange.drain()
         if url is not None:
-            fetch.spent += monotonic() - began
+            fetch.timings.total = monotonic() - began
+            fetch.spent += fetch.timings.total
             self._turns.release(fetch, host, ANSWERED)
             fetch.follow_to(url, response)
             self._turns.again(fetch, 0.0)
@@ -227,36 +253,48 @@ class Engine:
 
     # --- the body
 
-    async def _read(self, fetch: Fetch, exchange: Exchange, response: Response) -> None:
-        factory = fetch.batch.sink if fetch.batch is not None else None
-        if factory is None:
-            response.content = await exchange.read_all()
-        else:
-            sink = _DISCARD if response.is_error else factory(fetch.request, response)
-            if sink is None:
-                response.content = await exchange.read_all()
-            else:
-                await self._pour(fetch, exchange, sink)
+    def _accept(self, opened: Opened, usual: int | None) -> None:
+        """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
+        fetch = opened.fetch
+        max_body = usual if fetch.max_body is None else fetch.max_body
+        opened.exchange.accept(max_body, partial(self._turns.stats.came, fetch.stats))
 
-    async def _pour(self, fetch: Fetch, exchange: Exchange, sink: Sink) -> None:
-        fetch.sink = sink
+    async def _read(self, opened: Opened) -> None:
+        fetch, response = opened.fetch, opened.response
+        sink = self._make_sink(fetch, response)
+        if sink is None:
+            self._accept(opened, self._limits.max_body)
+            response.content = await opened.exchange.read_all()
+        else:
+            await self._pour(opened, sink)
+            if sink is not _DISCARD:
+                fetch.sink = sink
+
+    def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
+        """Ask the list where the body goes, unless nobody wants it; None is into memory."""
+        if fetch.batch is None or fetch.batch.sink is None:
+            return None
+        if response.is_error:
+            return _DISCARD
         try:
+            return fetch.batch.sink(fetch.request, response)
+        except OSError as error:
+            raise _not_saved(error) from error
+
+    async def _pour(self, opened: Opened, sink: Sink) -> None:
+        exchange = opened.exchange
+        try:
+            self._accept(opened, self._limits.max_streamed)
             while not exchange.complete:
                 for piece in await exchange.read():
                     await sink.write(piece)
             await sink.finish()
         except OSError as error:
-            await sink.abort()
-            raise LocalError(f"the body could not be saved: {error}") from error
+            await _abort(sink)
+            raise _not_saved(error) from error
         except BaseException:
-            fetch.sink = None
-            await sink.abort()
+            await _abort(sink)
             raise
-
-    def _account(self, opened: Opened) -> None:
-        """Write down the sizes."""
-        opened.response.num_bytes = opened.exchange.decoded
-        opened.response.wire_bytes = opened.exchange.wire
 
     # --- what comes next
 
@@ -269,9 +307,12 @@ class Engine:
         step = next_step(fetch.attempts, "", response.status_code, pause, fetch.waited, self._retry, self._random)
         return step if isinstance(step, Again) else None
 
-    def _failed(self, fetch: Fetch, host: str, began: float, error: FetchError) -> Result | None:
-        """Decide whether an error is tried again; the result if not."""
-        step = next_step(fetch.attempts, error.code, None, None, fetch.waited, self._retry, self._random)
+    def _failed(
+        self, fetch: Fetch, host: str, began: float, error: FetchError, *, as_code: str = ""
+    ) -> Result | None:
+        """Decide whether an error is tried again, as one with the code `as_code` would be; the result if not."""
+        code = as_code or error.code
+        step = next_step(fetch.attempts, code, None, None, fetch.waited, self._retry, self._random)
         if isinstance(step, Again):
             self._try_again(fetch, host, step, error.code)
             return None
@@ -294,12 +335,11 @@ class Engine:
 
     def _starved(self, fetch: Fetch, host: str, began: float, error: OutOfDescriptors) -> Result | None:
         """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""
-        frontier = self._turns.frontier
-        alone = frontier.in_flight <= 1 and not self._pool.drop_idle()
-        if alone:
-            return self._end(fetch, host, began, error=LocalError(f"no file descriptor left to connect: {error}"))
-        self._pool.drop_idle()
-        frontier.total = max(1, min(frontier.total, frontier.in_flight - 1))
+        freed = self._pool.drop_idle()
+        if not freed and self._turns.frontier.in_flight <= 1:  # it is not we who have them
+            shortage = LocalError(f"no file descriptor left to connect: {error}")
+            return self._failed(fetch, host, began, shortage, as_code="connect.failed")
+        self._turns.make_do()
         self._turns.release(fetch, host, CANCELLED)
         if not fetch.history:
             fetch.attempts -= 1
@@ -316,7 +356,17 @@ class Engine:
         error: FetchError | None = None,
     ) -> Result:
         fetch.timings.total = fetch.spent + monotonic() - began
-        self._turns.release(fetch, host, ANSWERED if error is None else FAILED)
+        self._turns.release(fetch, host, FAILED if error and error.phase in _NOT_ANSWERED else ANSWERED)
         result = fetch.make_result(response, error)
         self._turns.stats.ended(fetch.stats, result)
         return result
+
+
+def _not_saved(error: OSError) -> LocalError:
+    return LocalError(f"the body could not be saved: {error}")
+
+
+async def _abort(sink: Sink) -> None:
+    """Let a sink forget its body, even while the task is being cancelled; that it cannot is no news by now."""
+    with anyio.move_on_after(_ABORTING, shield=True), contextlib.suppress(OSError):
+        await sink.abort()

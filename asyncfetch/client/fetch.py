@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from asyncfetch.errors import FetchError, InvalidRedirect, InvalidURL, StatusError, TooManyRedirects
@@ -17,7 +17,7 @@ from asyncfetch.scheduler import Lane, Turn
 from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
-from asyncfetch.streams.http1 import encode_fields
+from asyncfetch.streams.request import check_field, encode_fields
 from asyncfetch.url import Url, redacted
 
 if TYPE_CHECKING:
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
     from asyncfetch.client.batch import Batch
 
-__all__ = ["Fetch", "FieldBlocks", "merge_fields"]
+__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "merge_fields", "sensitive_names"]
 
 FieldPairs = list[tuple[str, str]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_OURS = frozenset({"host", "content-length", "transfer-encoding"})
+SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
 
@@ -44,6 +46,14 @@ class FieldBlocks:
     __slots__ = ("_pairs", "_sensitive", "foreign", "own")
 
     def __init__(self, pairs: FieldPairs, sensitive: frozenset[str]) -> None:
+        """Encode the fields.
+
+        Raises:
+            ValueError: a name or value cannot be sent, or is not for a header to say.
+        """
+        for name, _ in pairs:
+            if name.lower() in _OURS:
+                raise ValueError(f"{name} follows from the URL and the method, it is not for a header to say")
         self._pairs = pairs
         self._sensitive = sensitive
         self.own = encode_fields(pairs)
@@ -60,9 +70,24 @@ class FieldBlocks:
         """Put one request's fields over these.
 
         Raises:
-            ValueError: a name or value cannot be sent.
+            ValueError: as in the constructor.
         """
         return FieldBlocks(merge_fields(self._pairs, given), self._sensitive)
+
+
+def sensitive_names(further: Iterable[str]) -> frozenset[str]:
+    """Return the names, in lower case, of the fields that only the origins that the user named may see.
+
+    Raises:
+        ValueError: one of the further names is none that a header can have; it would protect nothing.
+        TypeError: they are a single string.
+    """
+    if isinstance(further, str):
+        raise TypeError("sensitive_headers takes an iterable of names, not a single one")
+    names = list(further)
+    for name in names:
+        check_field(name, "")
+    return SENSITIVE_HEADERS.union(name.lower() for name in names)
 
 
 def merge_fields(base: FieldPairs, given: HeaderTypes | None) -> FieldPairs:
@@ -155,17 +180,22 @@ class Fetch(Turn):
 
     # --- what a response means
 
-    def redirected(self, status: int, location: bytes | None, most: int) -> Url | None:
+    def redirected(self, response: Response, most: int) -> Url | None:
         """Return where a response sends this fetch, or None if it is to be taken as it is.
 
         Raises:
             TooManyRedirects: it was sent on `most` times before.
-            InvalidRedirect: the Location cannot be fetched.
+            InvalidRedirect: the Location is empty, or cannot be fetched.
         """
-        if not self.follow or status not in _REDIRECTS or location is None:
+        if response.status_code not in _REDIRECTS or not self.follow:
+            return None
+        location = response.field(b"location")
+        if location is None:
             return None
         if len(self.history) >= most:
             raise TooManyRedirects(f"more than {most} redirects in a row")
+        if not location:
+            raise InvalidRedirect("the redirect cannot be followed: its Location is empty")
         try:
             return self.url.join(_decode_location(location))
         except InvalidURL as error:
@@ -202,10 +232,8 @@ class Fetch(Turn):
 
     def make_result(self, response: Response | None, error: FetchError | None) -> Result:
         """Close the book on this fetch."""
-        if response is not None:
-            response.history = self.history
-            if error is None and response.status_code >= 400:
-                error = StatusError(response.status_code, response.reason_phrase)
+        if error is None and response is not None and response.status_code >= 400:
+            error = StatusError(response.status_code, response.reason_phrase)
         if error is not None and not error.url:
             error.url = redacted(self.request.url)
         return Result(

@@ -1,7 +1,10 @@
 """Where the scheduler meets the event loop: gives turns to workers and waiters, and wakes when time alone decides.
 
 A worker is a long-lived task of the client's task group that runs one turn of a list after another. A single `get`
-runs its turns in the caller's own task, so that cancelling it needs nothing special; it waits here for each.
+runs its turns in the caller's own task (see `singles`), so that cancelling it needs nothing special; it waits here
+for each.
+
+Whoever frees a place sees that it is given out again: a worker takes its next turn, everybody else calls `pump`.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
-from asyncfetch.scheduler import CANCELLED, Frontier, Outcome
+from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
 from asyncfetch.settings import Limits, Retry
 from asyncfetch.stats import HostState, Stats
 
@@ -29,12 +32,16 @@ class Turns:
         frontier: decides whose turn it is.
         stats: counts what is in flight.
         single: the lane of single requests.
+        closed: the client is closing: nothing is given out any more.
     """
 
     def __init__(self, limits: Limits, retry: Retry, stats: Stats, group: TaskGroup) -> None:
         self.frontier: Frontier[Fetch] = Frontier(limits, Random(), longest_pause=retry.max_wait)  # noqa: S311
         self.stats = stats
+        self.closed = False
+        self._most = limits.total
         self._per_host = limits.per_host
+        self._answers = 0
         self._group = group
         self._run: Callable[[Fetch], Awaitable[None]] | None = None
         self._loop = asyncio.get_running_loop()
@@ -49,13 +56,16 @@ class Turns:
 
     # --- queueing
 
-    def add(self, fetch: Fetch, *, front: bool = False) -> None:
+    def add(self, fetch: Fetch) -> None:
         """Queue a fetch; `pump` gives it its turn."""
         fetch.stats = self.stats.host(fetch.host, self._per_host)
-        self.frontier.add(fetch, front=front)
+        self.frontier.add(fetch)
 
     def again(self, fetch: Fetch, delay: float) -> None:
-        """Queue a fetch for another turn, before fresh ones, after `delay` seconds."""
+        """Queue a fetch for another turn, before fresh ones, after `delay` seconds.
+
+        Its place is free by now. If it ran in a worker, that takes its own next turn, which may be this one.
+        """
         if fetch.batch is not None and fetch.batch.stopping:
             fetch.batch.give_up()
             return
@@ -66,20 +76,25 @@ class Turns:
             self.frontier.add_later(fetch, monotonic() + delay)
         else:
             self.frontier.add(fetch, front=True)
-        self.pump()
+        if fetch.waiter is not None:
+            self.pump()
+        else:
+            self._arm()
 
     async def wait(self, fetch: Fetch) -> None:
-        """Wait for the turn of a fetch that runs in this task; both of its places are then taken."""
+        """Wait for the turn of a fetch that runs in this task; both of its places are then taken.
+
+        Who is cancelled here has no place. `pump` has to be called then: perhaps somebody else has it now.
+        """
         waiter = fetch.waiter
         assert waiter is not None, "only a fetch with a waiter can be waited for"
         try:
             await waiter
         except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.release(fetch, fetch.host, CANCELLED)
-                self.pump()
-            else:
+            if waiter.cancelled():
                 self.frontier.drop(fetch)
+            else:
+                self.release(fetch, fetch.host, CANCELLED)
             raise
 
     # --- giving out
@@ -91,13 +106,13 @@ class Turns:
 
     def pump(self) -> None:
         """Give out every turn that can be given out now."""
+        if self.closed:
+            return
         while (fetch := self._take()) is not None:
             if fetch.waiter is not None:
                 self._give(fetch, fetch.waiter)
-            elif self._idle:
-                self._idle.pop().set_result(fetch)
             else:
-                self._group.start_soon(self._work, fetch)
+                self._employ(fetch)
         self._arm()
 
     def release(self, fetch: Fetch, host: str, outcome: Outcome) -> None:
@@ -105,7 +120,10 @@ class Turns:
         now = monotonic()
         self.stats.stopped(fetch.stats)
         self.frontier.finished(host, outcome, now)
-        if outcome.kind == "throttled":
+        if outcome is ANSWERED:
+            if self.frontier.total < self._most:
+                self._recover()
+        elif outcome.kind == "throttled":
             paused = self.frontier.peek(host)
             if paused is not None and paused.state is not HostState.OK:
                 self.stats.paused(fetch.stats, paused.state, paused.reason, paused.paused_until)
@@ -122,9 +140,33 @@ class Turns:
         else:
             waiter.set_result(None)
 
+    def _employ(self, fetch: Fetch) -> None:
+        """Let a worker run a turn: one that rests, otherwise a new one."""
+        while self._idle:
+            resting = self._idle.pop()
+            if not resting.done():  # done means that its worker is being cancelled
+                resting.set_result(fetch)
+                return
+        self._group.start_soon(self._work, fetch)
+
+    # --- shortage of descriptors
+
+    def make_do(self) -> None:
+        """Lower the global limit to one less than is in flight now; answers raise it again, little by little."""
+        self.frontier.total = max(1, min(self.frontier.total, self.frontier.in_flight - 1))
+        self._answers = 0
+
+    def _recover(self) -> None:
+        """Raise a lowered limit by one after as many answers as it allows at once."""
+        self._answers += 1
+        if self._answers >= self.frontier.total:
+            self._answers = 0
+            self.frontier.total += 1
+            self._loop.call_soon(self.pump)
+
     def _arm(self) -> None:
         """Let the clock call `pump` when the next pause or delay is over."""
-        at = self.frontier.wake_at()
+        at = None if self.closed else self.frontier.wake_at()
         if at == self._timer_at and self._timer is not None:
             return
         if self._timer is not None:
@@ -158,7 +200,7 @@ class Turns:
 
     def _take_own(self) -> Fetch | None:
         """Take the next turn for this worker; turns that belong to waiting callers are passed on to them."""
-        while (fetch := self._take()) is not None:
+        while not self.closed and (fetch := self._take()) is not None:
             if fetch.waiter is None:
                 return fetch
             self._give(fetch, fetch.waiter)
@@ -182,8 +224,9 @@ class Turns:
         self.release(fetch, fetch.host, CANCELLED)
         self.again(fetch, 0.0)
 
+    # --- the end
+
     def close(self) -> None:
-        """Stop the clock."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        """Give out nothing more, and stop the clock."""
+        self.closed = True
+        self._arm()

@@ -20,7 +20,7 @@ from asyncfetch.job.errors import JournalError, JournalExists, OutputClosed, rea
 from asyncfetch.job.jobfile import read_job_file
 from asyncfetch.job.lock import Locked, holder_of, is_still_there, lock
 from asyncfetch.job.recorded import Recorded, read_back
-from asyncfetch.result import ErrorRecord, Record
+from asyncfetch.record import ErrorRecord, Record
 
 __all__ = ["Journal", "open_journal"]
 

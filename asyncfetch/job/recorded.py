@@ -6,6 +6,7 @@ there, and `,"ok":false,` can stand nowhere but outside of a string, so no line 
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +15,13 @@ import msgspec
 
 from asyncfetch.errors import shown
 from asyncfetch.job.errors import JournalError, reason_of
-from asyncfetch.result import Record
+from asyncfetch.record import Record
 
 __all__ = ["Positions", "Recorded", "lines_of", "position_of", "read_back"]
 
 _BLOCK = 1 << 20
 _START = b'{"v":1,"n":'
+_BETWEEN = b"}\n" + _START
 _NOT_OK = b',"ok":false,'
 _CODE = re.compile(rb',"error":\{"code":"([a-z0-9_.]+)"')
 _LONGEST = 16 << 20  # bytes of a line: ten redirects of 64 KiB, escaped
@@ -71,6 +73,13 @@ class Recorded:
         self.failed = Positions()
         self.end = 0
         self.lines = 0
+
+    def make_room(self, position: int) -> None:
+        """Let both bitmaps reach to a position."""
+        for positions in (self.done, self.failed):
+            if position not in positions:
+                positions.add(position)
+                positions.discard(position)
 
     def is_ok(self, position: int) -> bool:
         """Whether the last record of a position is that of an ok response: a saved body, if any, is recorded."""
@@ -154,7 +163,7 @@ def position_of(line: bytes) -> int:
         ValueError: it is not one of ours.
     """
     digits = line[11 : line.index(b",", 11)]
-    if not line.startswith(_START) or line[-1:] != b"}" or not digits.isdigit() or digits[0] == 48:
+    if not line.startswith(_START) or line[-1:] != b"}" or not digits.isdigit() or not 0 < int(digits) <= _MOST:
         raise ValueError("not a record")
     return int(digits)
 
@@ -165,30 +174,43 @@ def _note(recorded: Recorded, lines: list[bytes], try_again: Callable[[str], boo
     Raises:
         _Foreign: one of them is not ours.
     """
-    done, failed = recorded.done, recorded.failed
-    done_bits, failed_bits = done.bits, failed.bits
-    for number, line in enumerate(lines, 1):
-        try:
-            position = position_of(line)
-        except ValueError:
-            raise _Foreign(number, line) from None
+    positions = _positions_of(lines)
+    recorded.make_room(max(positions, default=0))
+    done, failed = recorded.done.bits, recorded.failed.bits
+    for position, line in zip(positions, lines, strict=True):
         byte, bit = position >> 3, 1 << (position & 7)
-        if byte >= len(done_bits):
-            if position > _MOST:
-                raise _Foreign(number, line)
-            done.add(position)
-            failed.add(position)
         if _NOT_OK not in line:
-            done_bits[byte] |= bit
-            failed_bits[byte] &= ~bit
+            done[byte] |= bit
+            if failed[byte] & bit:
+                failed[byte] ^= bit
         elif try_again is not None and try_again(_code_of(line)):
-            done_bits[byte] &= ~bit
-            failed_bits[byte] &= ~bit
+            done[byte] &= ~bit
+            failed[byte] &= ~bit
         else:
-            done_bits[byte] |= bit
-            failed_bits[byte] |= bit
+            done[byte] |= bit
+            failed[byte] |= bit
     recorded.lines += len(lines)
     recorded.end += sum(map(len, lines)) + len(lines)
+
+
+def _positions_of(lines: list[bytes]) -> list[int]:
+    """Return the position of each line; only if there is anything odd, they are looked at one by one.
+
+    Raises:
+        _Foreign: one of them is not ours.
+    """
+    content = b"\n".join(lines)
+    if content[:11] == _START and content.endswith(b"}") and content.count(_BETWEEN) == len(lines) - 1:
+        with contextlib.suppress(ValueError):
+            positions = [int(line[11 : line.index(b",", 12, 23)]) for line in lines]
+            if min(positions) > 0 and max(positions) <= _MOST:
+                return positions
+    for number, line in enumerate(lines, 1):
+        try:
+            position_of(line)
+        except ValueError:
+            raise _Foreign(number, line) from None
+    return []
 
 
 def _code_of(line: bytes) -> str:

@@ -19,7 +19,8 @@ from asyncfetch.job.errors import JobError, JournalError, OutputError
 from asyncfetch.job.journal import Journal
 from asyncfetch.job.outcome import JobOutcome
 from asyncfetch.job.safeguard import Safeguard
-from asyncfetch.result import Record, Result
+from asyncfetch.record import Record
+from asyncfetch.result import Result
 
 __all__ = ["Recorder"]
 

@@ -31,6 +31,7 @@ from asyncfetch.job.fingerprint import Fingerprint, InputDiffers
 from asyncfetch.job.lines import BLOCK, GZIP_MAGIC, Line, LineSplitter, gunzipped, why_not_lines
 from asyncfetch.job.recorded import Positions
 from asyncfetch.result import Method, Request
+from asyncfetch.url import redacted
 
 __all__ = ["Place", "Sources", "open_sources"]
 
@@ -344,7 +345,7 @@ def _look_at_file(spec: str, files: list[tuple[int, int]]) -> _Source:
     try:
         found = Path(spec).stat()
     except (OSError, ValueError) as error:
-        raise SourceError(name, _why_not_found(spec, error)) from error
+        raise SourceError(_without_password(name), _why_not_found(spec, error)) from error
     kind = stat.S_IFMT(found.st_mode)
     if kind in _NO_FILES:
         raise SourceError(name, _NO_FILES[kind])
@@ -381,6 +382,11 @@ def _look_inside(name: str, path: str) -> None:
         raise _cut_short(name, EOFError())
     if why := why_not_lines(head):
         raise SourceError(name, why)
+
+
+def _without_password(name: str) -> str:
+    """Return a name as it may be shown: what is no file may be a URL that lacks its scheme."""
+    return redacted(name) if ":" in name.partition("@")[0] else name
 
 
 def _why_not_found(spec: str, error: Exception) -> str:

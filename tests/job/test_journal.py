@@ -16,7 +16,8 @@ import pytest
 
 from asyncfetch.job.errors import JournalError, JournalExists, OutputClosed
 from asyncfetch.job.journal import Journal, open_journal
-from asyncfetch.result import ErrorRecord, Record, Timings
+from asyncfetch.record import ErrorRecord, Record
+from asyncfetch.result import Timings
 
 
 def record(number: int, **fields: Any) -> Record:

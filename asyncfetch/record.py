@@ -1,0 +1,91 @@
+"""The flat Record of one result, which becomes one JSON line."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from asyncfetch.result import Response, Result, Timings
+from asyncfetch.url import redacted
+
+__all__ = ["ErrorRecord", "Record"]
+
+
+class ErrorRecord(msgspec.Struct):
+    """The `error` of a record."""
+
+    code: str
+    message: str
+
+
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One JSON line: what is known of one entry, keys in this order, unknown ones absent.
+
+    The README's chapter "The record" describes each key. Times are seconds, sizes are bytes.
+    """
+
+    v: int
+    n: int
+    url: str
+    final_url: str | None = None
+    ok: bool
+    status: int | None = None
+    error: ErrorRecord | None = None
+    bytes: int | None = None
+    wire_bytes: int | None = None
+    content_type: str | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    path: str | None = None
+    sha256: str | None = None
+    ip: str | None = None
+    http: str | None = None
+    reused: bool | None = None
+    attempts: int
+    redirects: list[str] | None = None
+    t: Timings
+    ts: datetime
+
+    @classmethod
+    def of(cls, result: Result) -> Record:
+        """Flatten a result; `path` and `sha256` are for whoever saved the body to fill in."""
+        error, response = result.error, result.response
+        record = cls(
+            v=1,
+            n=result.index,
+            url=redacted(result.request.url),
+            ok=error is None,
+            error=None if error is None else ErrorRecord(error.code, error.detail),
+            ip=result.ip or None,
+            attempts=result.attempts,
+            redirects=result.redirects or None,
+            t=result.timings.rounded(),
+            ts=datetime.fromtimestamp(result.ended, UTC),
+        )
+        if response is not None:
+            record._describe(response)
+        return record
+
+    def _describe(self, response: Response) -> None:
+        self.status = response.status_code
+        self.bytes = response.num_bytes
+        self.wire_bytes = response.wire_bytes
+        self.http = response.http_version
+        self.reused = response.reused
+        if response.history:
+            self.final_url = response.url
+        for name, value in response.raw_headers:
+            attribute = _RECORDED_FIELDS.get(name) or _RECORDED_FIELDS.get(name.lower())
+            if attribute is not None and getattr(self, attribute) is None:
+                setattr(self, attribute, value.decode("latin-1"))
+
+
+_RECORDED_FIELDS = {
+    b"Content-Type": "content_type",
+    b"content-type": "content_type",
+    b"ETag": "etag",
+    b"etag": "etag",
+    b"Last-Modified": "last_modified",
+    b"last-modified": "last_modified",
+}
