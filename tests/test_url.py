@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote_to_bytes
 
+import ada_url
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -417,3 +418,41 @@ def test_what_is_parsed_can_be_sent(text: str) -> None:
     assert (again.href, again.target, again.origin) == (url.href, url.target, url.origin)
     assert 0 <= url.origin.port <= 65535
     assert url.credentials is None or unquote_to_bytes(url.userinfo)
+
+
+_MARKS = ["'", '"', "|", "<", ">", "`", "{", "}", "^", "%", " ", "\t", "\n", "\\", "é", *"?#@:x-_~!$&()*+,;=A"]
+_DOTS = ["/", "//", ".", "..", "/./", "/../", "%2e", "%2E", "%2f"]
+_STARTS = ["http://", "https://", "HTTP://", "h", "a.b", "127.1", "127.0.0.1", "[::1]", ":80", ":443", ":8080"]
+_PIECES = st.lists(st.sampled_from([*_STARTS, *_DOTS, *_MARKS]), max_size=12).map("".join)
+
+
+@pytest.mark.slow
+@settings(max_examples=2000, deadline=None)
+@given(st.one_of(_PIECES, _PIECES.map("http://h/".__add__), st.text(max_size=30).map("https://a.b/".__add__)))
+def test_plain_urls_are_what_the_parser_makes_of_them(text: str) -> None:
+    """The short way for URLs that are written plainly gives what the whole way gives."""
+    try:
+        whole = Url._split(ada_url.normalize_url(text))
+    except (ValueError, InvalidURL):
+        with pytest.raises(InvalidURL):
+            Url.parse(text)
+        return
+    parsed = Url.parse(text)
+    assert (parsed.href, parsed.target, parsed.userinfo) == (whole.href, whole.target, whole.userinfo)
+    assert (parsed.origin.name, parsed.origin.key) == (whole.origin.name, whole.origin.key)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://h/.",
+        "http://h/a/..",
+        "http://h/a/%2e%2E/b",
+        "http://h/a/.b/../c",
+        "http://h/a?b/../c",
+        "http://h/a'b",
+    ],
+)
+def test_dots_and_quotes_take_the_whole_way(text: str) -> None:
+    """Dot segments, hidden or not, and characters to be encoded are the parser's business."""
+    assert Url.parse(text).href == ada_url.normalize_url(text)
