@@ -13,7 +13,7 @@ _ENDS_WITH = {"demo": "asyncfetch demo", "test": "-m pytest"}
 
 def read_command(name: str) -> str:
     """Return the command that sets up and then runs the demo, or the tests."""
-    blocks = [block.strip() for block in _SHELL_BLOCK.findall(README.read_text())]
+    blocks = [match[1].strip() for match in _SHELL_BLOCK.finditer(README.read_text())]
     [command] = [b for b in blocks if b.startswith("python3 -m venv") and b.endswith(_ENDS_WITH[name])]
     return command
 

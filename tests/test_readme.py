@@ -26,7 +26,7 @@ def words_in_code(text: str) -> set[str]:
 
 
 def test_the_two_commands_set_up_and_run() -> None:
-    """Both make a virtual environment, for pip refuses to install without one; one ends in the demo, one in pytest."""
+    """Both make a virtual environment, without which pip may refuse; one ends in the demo, one in pytest."""
     assert read_command("demo").startswith("python3 -m venv .venv && ")
     assert read_command("demo").endswith(".venv/bin/asyncfetch demo")
     assert read_command("test").startswith("python3 -m venv .venv && ")
