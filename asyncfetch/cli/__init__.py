@@ -6,11 +6,19 @@ statuses; `running.py` the event loop; and each command has a module of its own.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 __all__ = ["main"]
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the command line of this process, and exit."""
+    from asyncfetch.cli import exits
+
+    exits.leave(exits.guarded(_run))
+
+
+def _run() -> int:
     from asyncfetch.cli.app import run_app
 
-    run_app()
+    return run_app()

@@ -6,20 +6,23 @@ import json
 import signal
 import sys
 import threading
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.abc
 
-from asyncfetch.cli.exits import Exit, UsageProblem, leave_at_once
+from asyncfetch.cli.continuing import command_to_go_on, results_of, try_again
+from asyncfetch.cli.exits import Exit, UsageProblem, expect_signals, leave_at_once, put
 from asyncfetch.cli.options import ClientOptions
 from asyncfetch.cli.running import raise_open_file_limit, run_in_loop
 from asyncfetch.display import (
     Ending,
     Examples,
     Mode,
+    as_text,
     choose_progress,
     is_terminal,
     open_console,
@@ -28,14 +31,15 @@ from asyncfetch.display import (
     summary,
     summary_json,
 )
-from asyncfetch.display.text import as_text
 from asyncfetch.job import (
     MAX_FAILURES,
     Bodies,
     Job,
+    JobError,
     JobOutcome,
     Journal,
     OutputClosed,
+    Safeguard,
     Sources,
     open_journal,
     open_sources,
@@ -48,19 +52,20 @@ __all__ = ["Get", "get"]
 
 GRACE = 5.0  # seconds that requests in flight get after the first signal
 _AT_ONCE = 0.4  # seconds that flushing gets after the second
-_RESULTS = "results.jsonl"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Get:
     """The options of `get` that do not concern the client."""
 
-    sources: tuple[str, ...]
+    sources: tuple[str, ...] = ()
     input_file: tuple[str, ...] = ()
     output: str | None = None
     output_dir: str | None = None
     overwrite: bool = False
+    go_on: bool = False
+    retry_failed: frozenset[str] | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
     fail_early: bool = False
     max_failures: int | None = None
     quiet: bool = False
@@ -69,30 +74,47 @@ class Get:
     color: bool = True
     as_json: bool = False
 
-    def specs(self) -> list[str]:
-        """Name all sources in their order.
+    def check(self) -> None:
+        """See whether the options make sense together.
 
         Raises:
-            UsageProblem: there is none.
+            UsageProblem: they do not.
         """
-        specs = [*self.sources, *self.input_file]
-        if not specs:
+        if not self.specs:
             raise UsageProblem("nothing to fetch: give URLs, files of URLs, or - for the standard input")
-        return specs
-
-    def results_name(self) -> str | None:
-        """Say where the records go: a file, `-` for stdout, or None for nowhere.
-
-        Raises:
-            UsageProblem: records and summary would both go to stdout.
-        """
+        if not all(self.specs):
+            raise UsageProblem("one of the sources has an empty name: is it a shell variable that was never set?")
+        if self.quiet and self.verbose:
+            raise UsageProblem("-q and -v exclude each other: leave one out")
+        if self.retry_failed is not None and not self.go_on:
+            raise UsageProblem("--retry-failed goes on with a job: add -c")
         if self.as_json and self.output == "-":
             raise UsageProblem("--json writes the summary to stdout, so the records need a file: use -o FILE")
-        if self.output is not None:
-            return self.output
-        if self.output_dir is not None:
-            return str(Path(self.output_dir, _RESULTS))
+
+    @property
+    def specs(self) -> list[str]:
+        """All sources in their order."""
+        return [*self.sources, *self.input_file]
+
+    @property
+    def results_name(self) -> str | None:
+        """Where the records go: a file, `-` for stdout, or None for nowhere."""
+        if (results := results_of(self.output, self.output_dir)) is not None:
+            return results
         return None if self.as_json or is_terminal(sys.stdout) else "-"
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether the URLs are being typed, on a terminal."""
+        return "-" in self.specs and is_terminal(sys.stdin)
+
+    @property
+    def how_to_show(self) -> Mode:
+        """How progress is to be shown; a live view would be torn up by what is typed or printed beside it."""
+        if self.quiet:
+            return "none"
+        beside = self.is_typed or (self.results_name == "-" and is_terminal(sys.stdout))
+        return "plain" if self.progress == "auto" and beside else self.progress
 
 
 def get(options: Get, client_options: ClientOptions) -> int:
@@ -100,73 +122,118 @@ def get(options: Get, client_options: ClientOptions) -> int:
 
     Raises:
         UsageProblem: it cannot begin.
-        JobError: it cannot begin, because of a source or an output.
+        OutputProblem: the summary cannot be written.
     """
+    options.check()
     raise_open_file_limit()
-    results_name = options.results_name()
     client = client_options.open_client()
-    with open_sources(options.specs(), sys.stdin.buffer, method=client_options.method) as sources:
-        bodies = None if options.output_dir is None else Bodies(options.output_dir)
-        try:
-            journal = _open_journal(results_name, options)
-            try:
-                run = _Run(options, client, sources, journal, bodies)
-                return run_in_loop(run.run, client_options.loop)
-            finally:
-                if journal is not None:
-                    journal.close()
-        finally:
-            if bodies is not None:
-                bodies.close()
+    try:
+        with ExitStack() as opened:
+            sources = opened.enter_context(_open_sources(options, client_options))
+            bodies = None
+            if options.output_dir is not None:
+                bodies = opened.enter_context(Bodies(options.output_dir))
+            journal = None
+            if options.results_name is not None:
+                journal = opened.enter_context(_open_journal(options.results_name, options))
+            safeguard = None
+            if journal is not None and journal.file is not None:
+                safeguard = opened.enter_context(Safeguard(journal, sources, options.settings, bodies))
+            run = _Run(options, client, sources, journal, bodies, safeguard)
+            outcome = run_in_loop(run.run, client_options.loop)
+    except JobError as error:
+        raise UsageProblem(str(error)) from error
+    expect_signals()
+    run.close_with(outcome)
+    return run.status(outcome)
 
 
-def _open_journal(name: str | None, options: Get) -> Journal | None:
-    if name is None:
-        return None
-    return open_journal(name, overwrite=options.overwrite, stdout=sys.stdout.buffer)
+def _open_sources(options: Get, client_options: ClientOptions) -> Sources:
+    stdin = None if sys.stdin is None else sys.stdin.buffer
+    return open_sources(options.specs, stdin, method=client_options.method)
+
+
+def _open_journal(name: str, options: Get) -> Journal:
+    return open_journal(
+        name,
+        overwrite=options.overwrite,
+        go_on=options.go_on,
+        try_again=try_again(options.retry_failed),
+        stdout=None if sys.stdout is None else sys.stdout.buffer,
+    )
 
 
 class _Run:
     """One run of the command: the job and what is shown of it, side by side."""
 
     def __init__(
-        self, options: Get, client: Client, sources: Sources, journal: Journal | None, bodies: Bodies | None
+        self,
+        options: Get,
+        client: Client,
+        sources: Sources,
+        journal: Journal | None,
+        bodies: Bodies | None,
+        safeguard: Safeguard | None,
     ) -> None:
-        progress = choose_progress("none" if options.quiet else options.progress, sys.stderr)
+        progress = choose_progress(options.how_to_show, sys.stderr)
         self._options = options
         self._client = client
         self._sources = sources
         self._journal = journal
         self._bodies = bodies
+        self._safeguard = safeguard
+        self._job: Job | None = None
         self._console = open_console(sys.stderr, color=options.color)
         self._view = open_view(
-            progress.shown, client.stats, console=self._console, clock=monotonic, total=lambda: sources.total
+            progress.shown, client.stats, console=self._console, clock=monotonic, total=self._total
         )
         self._examples = Examples()
         self._shows_failures = options.verbose or (journal is None and not options.quiet)
-        self._signal: int | None = None
+        self._signal: signal.Signals | None = None
         self._started = monotonic()
         if progress.remark:
             self._say(progress.remark)
+        if options.is_typed and not options.quiet:
+            self._say("type URLs, one a line; Ctrl-D at the beginning of a line ends the list")
 
-    async def run(self) -> int:
-        """Run the job, show it, and close with the tables; return the exit status."""
+    async def run(self) -> JobOutcome:
+        """Run the job and show it.
+
+        Raises:
+            JobError: it cannot begin.
+        """
+        outcome: JobOutcome | JobError
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(self._watch_signals)
+            tasks.start_soon(self._view.run)
+            try:
+                outcome = await self._fetch()
+            except JobError as error:
+                outcome = error
+            tasks.cancel_scope.cancel()
+        if isinstance(outcome, JobError):
+            raise outcome
+        return outcome
+
+    def _total(self) -> int | None:
+        """How many entries this run has to fetch, when that is known."""
+        earlier = 0 if self._job is None else self._job.outcome.earlier
+        return None if self._sources.total is None else self._sources.total - earlier
+
+    async def _fetch(self) -> JobOutcome:
         async with self._client:
-            job = Job(
+            self._job = Job(
                 self._client,
                 self._sources,
                 journal=self._journal,
                 bodies=self._bodies,
+                safeguard=self._safeguard,
                 max_failures=1 if self._options.fail_early else self._options.max_failures,
                 on_result=self._note,
             )
-            async with anyio.create_task_group() as tasks:
-                await tasks.start(self._watch_signals, job)
-                tasks.start_soon(self._view.run)
-                outcome = await job.run()
-                tasks.cancel_scope.cancel()
-        self._close_with(outcome)
-        return self._status(outcome)
+            if self._signal is not None:
+                self._job.stop(self._signal.name)
+            return await self._job.run()
 
     def _note(self, result: Result) -> None:
         if result.error is not None:
@@ -176,62 +243,103 @@ class _Run:
 
     # --- signals
 
-    async def _watch_signals(self, job: Job, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """The first signal ends the job in good order, the second at once."""
-        with anyio.open_signal_receiver(*_SIGNALS) as signals:
+    async def _watch_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """The first signal ends the job in good order, the second at once; who started us may have both ignored."""
+        wanted = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) is not signal.SIG_IGN]
+        with anyio.open_signal_receiver(*wanted) as signals:
             task_status.started()
             async for signum in signals:
                 if self._signal is None:
                     self._signal = signum
-                    self._view.note(_describe_interruption(self._client.stats.total.in_flight))
-                    job.stop(signum.name, GRACE)
+                    self._stop(signum)
                 else:
-                    job.stop(signum.name, 0.0)
-                    _leave_soon(signum)
+                    self._stop_at_once(self._signal)
+
+    def _stop(self, signum: signal.Signals) -> None:
+        if not self._options.quiet:
+            self._view.note(_describe_interruption(signum, self._client.stats.total.in_flight))
+        if self._job is not None:
+            self._job.stop(signum.name, GRACE)
+
+    def _stop_at_once(self, signum: signal.Signals) -> None:
+        """Give up what is in flight, and make sure that the process is gone soon, whatever hangs."""
+        if self._job is not None:
+            self._job.stop(signum.name, 0.0)
+        timer = threading.Timer(_AT_ONCE, leave_at_once, [signum])
+        timer.daemon = True
+        timer.start()
 
     # --- the end
 
-    def _close_with(self, outcome: JobOutcome) -> None:
+    def close_with(self, outcome: JobOutcome) -> None:
+        """Show what became of the job.
+
+        Raises:
+            OutputProblem: the summary cannot be written.
+            BrokenPipeError: nobody reads it.
+        """
         ending = Ending(
             stats=self._client.stats,
             seconds=monotonic() - self._started,
-            not_done=outcome.missing,
+            not_done=self._not_done(outcome),
             examples=self._examples,
         )
-        if self._options.as_json:
-            sys.stdout.write(json.dumps(summary_json(ending)) + "\n")
         if isinstance(outcome.error, OutputClosed):
             return
         if not self._options.quiet:
             self._show_closing(outcome, ending)
         if outcome.error is not None:
             self._say(f"asyncfetch: {outcome.error}")
+        if self._options.as_json:
+            put(json.dumps(summary_json(ending)) + "\n")
+
+    def _unrecorded(self, outcome: JobOutcome) -> int:
+        """How many results were lost because nothing could be written any more."""
+        return 0 if outcome.error is None else max(0, self._client.stats.total.done - outcome.total)
+
+    def _not_done(self, outcome: JobOutcome) -> int | None:
+        return None if outcome.missing is None else outcome.missing - self._unrecorded(outcome)
 
     def _show_closing(self, outcome: JobOutcome, ending: Ending) -> None:
-        if outcome.entries == 0:
-            self._say("no URLs in the input")
+        if outcome.entries == 0 and outcome.stopped_by is None:
+            self._say("no URLs in the input: nothing was fetched")
             return
-        say(self._console, summary(ending, self._console))
+        if outcome.earlier and outcome.earlier == outcome.entries:
+            failed = f", {outcome.earlier_failed:,} not ok (--retry-failed)" if outcome.earlier_failed else ""
+            self._say(f"nothing left to fetch: all {outcome.earlier:,} URLs have their records{failed}")
+            return
+        tables = summary(ending, self._console)
+        say(self._console, tables)
+        if "\n\n" in tables.plain:
+            self._say("")
         for line in self._remarks(outcome):
             self._say(line)
 
     def _remarks(self, outcome: JobOutcome) -> list[str]:
         """Say where everything is, and why the job ended before the list did."""
         remarks = []
+        if outcome.earlier:
+            remarks.append(f"{outcome.earlier:,} had been recorded before ({outcome.earlier_failed:,} not ok)")
         if outcome.stopped_by == MAX_FAILURES:
             limit = "--fail-early" if self._options.fail_early else "--max-failures"
-            remarks.append(f"stopped by {limit}: URLs without a result have no record")
+            remarks.append(f"stopped by {limit}: what was not done has no record")
         elif outcome.stopped_by is not None:
-            remarks.append(f"interrupted by {outcome.stopped_by}: URLs that were not finished have no record")
+            remarks.append(f"stopped by {outcome.stopped_by}: what was not done has no record")
+        if unrecorded := self._unrecorded(outcome):
+            remarks.append(f"{unrecorded:,} of these could not be recorded: fetch them again")
         if self._journal is not None and self._journal.name != "-":
             remarks.append(f"records: {self._journal.name}")
         if self._bodies is not None:
-            remarks.append(f"bodies: {self._bodies.directory} ({outcome.saved} files)")
+            files = "1 file" if outcome.saved == 1 else f"{outcome.saved:,} files"
+            remarks.append(f"bodies: {self._bodies.directory} ({files})")
         if self._journal is None and not self._options.as_json:
             remarks.append("nothing was kept: -o results.jsonl keeps a record of every URL, -P DIR the bodies too")
+        if self._safeguard is not None and (outcome.stopped_by or outcome.error):
+            remarks.append(command_to_go_on(self._options.results_name or "", self._options.settings))
         return remarks
 
-    def _status(self, outcome: JobOutcome) -> int:
+    def status(self, outcome: JobOutcome) -> int:
+        """Return the exit status: if several apply, our own failure, a signal, a limit, URLs that are not ok."""
         if isinstance(outcome.error, OutputClosed):
             return Exit.PIPE_CLOSED
         if outcome.error is not None:
@@ -240,21 +348,15 @@ class _Run:
             return Exit.TERMINATED if self._signal == signal.SIGTERM else Exit.INTERRUPTED
         if outcome.stopped_by is not None:
             return Exit.STOPPED
-        return Exit.NOT_OK if outcome.failed else Exit.OK
+        return Exit.NOT_OK if outcome.failed or outcome.earlier_failed else Exit.OK
 
     def _say(self, line: str) -> None:
         say(self._console, as_text(line, at_most=2000))
 
 
-def _describe_interruption(in_flight: int) -> str:
+def _describe_interruption(signum: signal.Signals, in_flight: int) -> str:
     if not in_flight:
-        return "stopping"
-    requests = "request" if in_flight == 1 else "requests"
-    return f"stopping: {in_flight} {requests} in flight have {GRACE:g} s to finish; once more to leave at once"
-
-
-def _leave_soon(signum: int) -> None:
-    """Make sure that the process is gone soon, whatever hangs."""
-    timer = threading.Timer(_AT_ONCE, leave_at_once, [signum])
-    timer.daemon = True
-    timer.start()
+        return f"{signum.name}: stopping"
+    have = "1 request in flight has" if in_flight == 1 else f"{in_flight:,} requests in flight have"
+    again = "Ctrl-C again" if signum == signal.SIGINT else "a second signal"
+    return f"{signum.name}: {have} {GRACE:g} s to finish; {again} leaves at once"

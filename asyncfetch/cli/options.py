@@ -9,15 +9,56 @@ from typing import Any, TypeVar, cast
 
 import rich_click as click
 
-from asyncfetch import AddressGuard, Client, Limits, Network, Redirects, Retry, Timeouts, TLSSettings, Trace
+from asyncfetch import (
+    AddressGuard,
+    Client,
+    Limits,
+    Network,
+    Redirects,
+    Retry,
+    Timeouts,
+    TLSSettings,
+    Trace,
+    __version__,
+)
 from asyncfetch.cli.exits import UsageProblem
 from asyncfetch.cli.running import LoopName
-from asyncfetch.cli.values import COUNT, NUMBER, header, network, resolve, seconds, size, user
+from asyncfetch.cli.values import (
+    count,
+    filled,
+    header,
+    network,
+    number,
+    resolve,
+    seconds,
+    secret_header,
+    size,
+    user,
+)
+from asyncfetch.client import SENSITIVE_HEADERS
 from asyncfetch.result import Method
 
-__all__ = ["ClientOptions", "connection_options", "limit_options", "request_options"]
+__all__ = [
+    "IN_AND_OUT",
+    "SHOWN",
+    "ClientOptions",
+    "connection_options",
+    "limit_options",
+    "redirect_option",
+    "request_options",
+    "stop_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+IN_AND_OUT = "In and out"
+_HOW_MUCH = "How much at once, and when to stop"
+_REQUESTS = "Requests"
+_TIMES = "Timeouts, in seconds"
+_TLS = "TLS"
+_ADDRESSES = "Addresses"
+SHOWN = "What is shown"
+_BUFFERED = 24  # results that wait to be recorded, besides the 40 that the job collects: a kill costs no more
 
 
 def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -29,57 +70,81 @@ def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-request_options = _stacked(
-    click.option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'",
-                 help="Send this header with every request; 'Name:' drops a default. Can be repeated."),
-    click.option("-A", "--user-agent", metavar="NAME", help="Name of the client that servers see."),
-    click.option("-u", "--user", type=user, metavar="USER:PASSWORD",
-                 help="Credentials (Basic). Dropped when a redirect leads to another host."),
-    click.option("-I", "--head", is_flag=True, help="HEAD instead of GET: the head of each response, no body."),
-    click.option("--max-redirs", type=NUMBER, default=10, show_default=True, metavar="N",
-                 help="Follow at most this many redirects in a row."),
+limit_options = _stacked(
+    click.option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=_HOW_MUCH,
+                 help="Requests in flight at once."),
+    click.option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=_HOW_MUCH,
+                 help="Of these, to one host."),
+    click.option("--retry", type=number, default=2, show_default=True, metavar="N", panel=_HOW_MUCH,
+                 help="Further attempts after what may pass: failed connections, timeouts, cut answers, 429, 503 "
+                      "and the like. Waiting because a host asks for it (Retry-After) uses none up."),
+    click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=_HOW_MUCH,
+                 help="Give up a body that is larger, decoded; k, M and G are 1024s."),
 )  # fmt: skip
 
+stop_options = _stacked(
+    click.option("--fail-early", is_flag=True, panel=_HOW_MUCH, help="Stop at the first URL that is not ok."),
+    click.option("--max-failures", type=count, metavar="N", show_default="never", panel=_HOW_MUCH,
+                 help="Stop after N URLs that are not ok."),
+)  # fmt: skip
+
+request_options = _stacked(
+    click.option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'", panel=_REQUESTS,
+                 help="Send this header with every request; 'NAME:' drops a default, 'NAME;' sends it empty. "
+                      "Can be repeated."),
+    click.option("--secret-header", "secret_headers", type=secret_header, multiple=True, metavar="'NAME: VALUE'",
+                 panel=_REQUESTS,
+                 help="The same for an API key and the like: hidden in reports and, as Authorization and Cookie "
+                      "always are, not sent on by a redirect to another scheme, host or port. Can be repeated."),
+    click.option("-A", "--user-agent", metavar="NAME", show_default=f"asyncfetch/{__version__}", panel=_REQUESTS,
+                 help="What servers see as the client's name; an empty one is not sent."),
+    click.option("-u", "--user", type=user, metavar="USER:PASSWORD", panel=_REQUESTS,
+                 help="Credentials (Basic), not sent on to other hosts by a redirect; without :PASSWORD it is "
+                      "asked for."),
+    click.option("-I", "--head", is_flag=True, panel=_REQUESTS, help="HEAD instead of GET: no bodies."),
+)  # fmt: skip
+
+
+def redirect_option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """Declare whether redirects are followed, as the command says, and how many."""
+    return _stacked(
+        click.option(*names, panel=_REQUESTS, **settings),
+        click.option("--max-redirs", type=number, default=10, show_default=True, metavar="N", panel=_REQUESTS,
+                     help="Follow at most this many redirects in a row."),
+    )  # fmt: skip
+
+
 connection_options = _stacked(
-    click.option("-m", "--max-time", type=seconds, metavar="S",
-                 help="Seconds for one attempt with its redirects, time in the queue not.  [default: none]"),
-    click.option("--connect-timeout", type=seconds, default=10, show_default=True, metavar="S",
-                 help="Seconds for name, TCP and TLS."),
-    click.option("--head-timeout", type=seconds, default=30, show_default=True, metavar="S",
-                 help="Seconds from the request sent to the head complete."),
-    click.option("--read-timeout", type=seconds, default=30, show_default=True, metavar="S",
-                 help="Seconds of silence inside a body."),
-    click.option("--speed-limit", type=size, default=1000, show_default=True, metavar="B",
+    click.option("-m", "--max-time", type=seconds, metavar="S", show_default="no limit", panel=_TIMES,
+                 help="One attempt with its redirects; time in the queue does not count."),
+    click.option("--connect-timeout", type=seconds, default=10, show_default=True, metavar="S", panel=_TIMES,
+                 help="Name, TCP and TLS together."),
+    click.option("--head-timeout", type=seconds, default=30, show_default=True, metavar="S", panel=_TIMES,
+                 help="From the request sent to the head of the response complete."),
+    click.option("--read-timeout", type=seconds, default=30, show_default=True, metavar="S", panel=_TIMES,
+                 help="Silence inside a body."),
+    click.option("--speed-limit", type=size, default=1000, show_default=True, metavar="B", panel=_TIMES,
                  help="Give up a body slower than this many bytes a second; 0 never does."),
-    click.option("--speed-time", type=seconds, default=30, show_default=True, metavar="S",
+    click.option("--speed-time", type=seconds, default=30, show_default=True, metavar="S", panel=_TIMES,
                  help="The seconds over which --speed-limit is taken."),
-    click.option("-k", "--insecure", is_flag=True, help="Accept any TLS certificate."),
-    click.option("--cacert", metavar="FILE", help="Trust these authorities (PEM) instead of the system's."),
-    click.option("-E", "--cert", metavar="FILE", help="Client certificate (PEM)."),
-    click.option("--key", metavar="FILE", help="Key of --cert (PEM), if it is in a file of its own."),
-    click.option("-4", "--ipv4", is_flag=True, help="IPv4 addresses only."),
-    click.option("-6", "--ipv6", is_flag=True, help="IPv6 addresses only."),
-    click.option("--resolve", type=resolve, multiple=True, metavar="H:P:ADDR",
+    click.option("-k", "--insecure", is_flag=True, panel=_TLS, help="Accept any certificate."),
+    click.option("--cacert", type=filled, metavar="FILE", panel=_TLS,
+                 help="Trust these authorities (PEM) instead of the system's."),
+    click.option("-E", "--cert", type=filled, metavar="FILE", panel=_TLS, help="Client certificate (PEM)."),
+    click.option("--key", type=filled, metavar="FILE", panel=_TLS,
+                 help="Key of --cert (PEM), if it is in a file of its own."),
+    click.option("-4", "--ipv4", is_flag=True, panel=_ADDRESSES, help="IPv4 addresses only."),
+    click.option("-6", "--ipv6", is_flag=True, panel=_ADDRESSES, help="IPv6 addresses only."),
+    click.option("--resolve", type=resolve, multiple=True, metavar="H:P:ADDR", panel=_ADDRESSES,
                  help="Use this address for host H and port P. Can be repeated."),
-    click.option("--public-only", is_flag=True,
+    click.option("--public-only", is_flag=True, panel=_ADDRESSES,
                  help="Dial public addresses only: for lists that strangers wrote."),
-    click.option("--allow-net", type=network, multiple=True, metavar="CIDR",
+    click.option("--allow-net", type=network, multiple=True, metavar="CIDR", panel=_ADDRESSES,
                  help="With --public-only, allow this network too. Can be repeated."),
-    click.option("--deny-net", type=network, multiple=True, metavar="CIDR",
+    click.option("--deny-net", type=network, multiple=True, metavar="CIDR", panel=_ADDRESSES,
                  help="Never dial this network. Can be repeated."),
     click.option("--loop", type=click.Choice(["auto", "asyncio", "uvloop"]), default="auto", show_default=True,
                  help="Event loop; auto is uvloop where it is installed."),
-)  # fmt: skip
-
-limit_options = _stacked(
-    click.option("-j", "--jobs", type=COUNT, default=100, show_default=True, metavar="N",
-                 help="Requests in flight at once."),
-    click.option("--max-per-host", type=COUNT, default=6, show_default=True, metavar="N",
-                 help="Of these, to one host."),
-    click.option("--retry", type=NUMBER, default=2, show_default=True, metavar="N",
-                 help="Further attempts after what may pass: failed connections, timeouts, 429, 503 and the like."),
-    click.option("--max-filesize", type=size, metavar="SIZE",
-                 help="Give up a body that is larger, decoded; k, M and G are 1024s.  [default: none]"),
 )  # fmt: skip
 
 
@@ -88,6 +153,7 @@ class ClientOptions:
     """What the options say about the client; a command's own options are not among them."""
 
     headers: tuple[tuple[str, str | None], ...] = ()
+    secret_headers: tuple[tuple[str, str], ...] = ()
     user_agent: str | None = None
     user: tuple[str, str] | None = None
     head: bool = False
@@ -113,6 +179,7 @@ class ClientOptions:
     jobs: int = 100
     max_per_host: int = 6
     retry: int = 2
+    waits: bool = True
     max_filesize: int | None = None
 
     @classmethod
@@ -139,6 +206,11 @@ class ClientOptions:
         """The method of every request."""
         return "HEAD" if self.head else "GET"
 
+    @property
+    def sensitive(self) -> frozenset[str]:
+        """The names, in lower case, of the headers whose values are for the named servers only."""
+        return SENSITIVE_HEADERS.union(name.lower() for name, _ in self.secret_headers)
+
     def open_client(self, trace: Trace | None = None) -> Client:
         """Make the client that the options describe.
 
@@ -147,20 +219,31 @@ class ClientOptions:
         """
         try:
             return Client(
-                limits=Limits(total=self.jobs, per_host=self.max_per_host, max_body=self.max_filesize),
+                limits=Limits(
+                    total=self.jobs,
+                    per_host=self.max_per_host,
+                    max_body=self.max_filesize,
+                    max_streamed=self.max_filesize,
+                    buffered=_BUFFERED,
+                ),
                 timeouts=self._timeouts(),
-                retry=Retry(attempts=self.retry + 1),
+                retry=self._retry(),
                 redirects=Redirects(follow=self.location, most=self.max_redirs),
                 tls=TLSSettings(
                     verify=not self.insecure, ca_file=self.cacert, cert_file=self.cert, key_file=self.key
                 ),
                 network=self._network(),
                 headers=self._headers(),
+                sensitive_headers=self.sensitive,
                 guard=self._guard(),
                 trace=trace,
             )
         except ValueError as error:
             raise UsageProblem(str(error)) from error
+
+    def _retry(self) -> Retry:
+        """Say how often to try again; without `waits`, not even after a pause that the host asks for."""
+        return Retry(attempts=self.retry + 1) if self.waits else Retry(attempts=self.retry + 1, wait_budget=0.0)
 
     def _timeouts(self) -> Timeouts:
         return Timeouts(
@@ -186,6 +269,6 @@ class ClientOptions:
         if self.user_agent is not None:
             headers.append(("User-Agent", self.user_agent or None))
         if self.user is not None:
-            token = base64.b64encode(":".join(self.user).encode()).decode()
+            token = base64.b64encode(":".join(self.user).encode("utf-8", "surrogateescape")).decode()
             headers.append(("Authorization", f"Basic {token}"))
-        return headers + list(self.headers)
+        return [*headers, *self.headers, *self.secret_headers]

@@ -7,21 +7,58 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import os
 import re
 
 import click
 
-from asyncfetch.errors import shown
+from asyncfetch import AddressGuard, InvalidURL, Url
+from asyncfetch.errors import FetchError, StatusError, shown
 
-__all__ = ["COUNT", "NUMBER", "header", "network", "resolve", "seconds", "size", "user"]
+__all__ = [
+    "count",
+    "error_codes",
+    "filled",
+    "header",
+    "network",
+    "number",
+    "resolve",
+    "seconds",
+    "secret_header",
+    "size",
+    "user",
+]
 
-COUNT = click.IntRange(min=1)
-NUMBER = click.IntRange(min=0)
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_MOST = 1_000_000_000
+_WHOLE = re.compile(r"[0-9]{1,10}")
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_RESOLVE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/\\?#@\s]+):([0-9]{1,5}):(.+)")
+
+
+def filled(text: str) -> str:
+    """Read the name of a file or directory: an empty one is a shell variable that was never set."""
+    if not text:
+        raise click.BadParameter("the name is empty")
+    return text
+
+
+def count(text: str | int) -> int:
+    """Read a whole number, 1 or more."""
+    return _whole(text, 1)
+
+
+def number(text: str | int) -> int:
+    """Read a whole number, 0 or more."""
+    return _whole(text, 0)
+
+
+def _whole(text: str | int, least: int) -> int:
+    if not _WHOLE.fullmatch(str(text)) or not least <= int(text) <= _MOST:
+        raise click.BadParameter(f"{shown(str(text))} is not a whole number from {least} to {_MOST:,}")
+    return int(text)
 
 
 def seconds(text: str | float) -> float:
@@ -46,51 +83,83 @@ def size(text: str | int) -> int:
 
 
 def header(text: str) -> tuple[str, str | None]:
-    """Read a header: `Name: value` sends it, `Name:` removes a default, `Name;` sends it empty (as with curl)."""
-    if _CONTROL.search(text):
-        raise click.BadParameter(f"{shown(text)} contains a line break or control character")
-    if text.endswith(";") and ":" not in text:
-        name, value = text[:-1], ""
-    else:
-        name, colon, content = text.partition(":")
-        value = content.strip(" \t") or None
-        name = name if colon else ""
+    """Read a header: `Name: value` sends it, `Name:` removes a default, `Name;` sends it empty (as with curl).
+
+    What is wrong is said without the value, which may be a secret.
+    """
+    name, colon, content = text.partition(":")
+    value = content.strip(" \t") or None
+    if not colon:
+        name, value = (text[:-1], "") if text.endswith(";") else ("", None)
     if not _TOKEN.fullmatch(name):
-        raise click.BadParameter(f"{shown(text)} is not a header: write it as 'Name: value'")
+        raise click.BadParameter("that is not a header: write it as 'Name: value'")
+    if _CONTROL.search(text):
+        raise click.BadParameter(f"the value of {name} holds a line break or control character")
     if any(ord(character) > 0xFF for character in text):
-        raise click.BadParameter(f"{shown(text)} contains characters that a header cannot carry (beyond Latin-1)")
+        raise click.BadParameter(f"the value of {name} holds a character that no header can carry (beyond Latin-1)")
+    return name, value
+
+
+def secret_header(text: str) -> tuple[str, str]:
+    """Read a header with a secret in it: an empty one is a shell variable that was never set."""
+    name, value = header(text)
+    if not value:
+        raise click.BadParameter(f"the value of {name} is empty")
     return name, value
 
 
 def user(text: str) -> tuple[str, str]:
     """Read `user:password`; without a colon, ask for the password."""
     name, colon, password = text.partition(":")
-    if not colon:
-        password = click.prompt(f"Password for {shown(name)}", hide_input=True, err=True)
-    return name, password
+    return name, password if colon else _ask_password(name)
+
+
+def _ask_password(name: str) -> str:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        raise click.BadParameter(
+            "the password is missing, and there is no terminal to ask for it: give USER:PASSWORD"
+        ) from None
+    return str(click.prompt(f"Password for {shown(name)}", hide_input=True, err=True))
+
+
+def error_codes(text: str) -> frozenset[str]:
+    """Read error codes or their first words, separated by commas; an empty text means all."""
+    codes = frozenset(text.split(",")) if text else frozenset[str]()
+    known = _known_codes()
+    for code in sorted(codes - known - {code.partition(".")[0] for code in known}):
+        raise click.BadParameter(f"{shown(code)} is no error code: give some such as http.5xx, or first words: dns")
+    return codes
+
+
+def _known_codes() -> frozenset[str]:
+    kinds, codes = [FetchError], {StatusError(404).code, StatusError(503).code}
+    while kinds:
+        below = kinds.pop().__subclasses__()
+        codes |= {kind.code for kind in below if kind is not StatusError and not kind.__subclasses__()}
+        kinds += below
+    return frozenset(codes)
 
 
 def resolve(text: str) -> tuple[str, str]:
     """Read `HOST:PORT:ADDRESS`, as curl's; an IPv6 address may stand in brackets."""
-    host, _, rest = text.partition(":")
-    port, _, address = rest.partition(":")
-    address = address.removeprefix("[").removesuffix("]")
-    try:
-        ipaddress.ip_address(address)
-        is_usable = bool(host) and port.isascii() and port.isdigit() and 0 < int(port) < 65536
-    except ValueError:
-        is_usable = False
-    if not is_usable:
-        raise click.BadParameter(f"{shown(text)} is not HOST:PORT:ADDRESS, such as example.org:443:127.0.0.1")
-    return f"{host.lower()}:{int(port)}", address
+    match = _RESOLVE.fullmatch(text)
+    if match is not None:
+        host, port, address = match.groups()
+        address = address.removeprefix("[").removesuffix("]")
+        try:
+            ipaddress.ip_address(address)
+            return Url.parse(f"http://{host}:{port}").origin.key, address
+        except (ValueError, InvalidURL):
+            pass
+    raise click.BadParameter(f"{shown(text)} is not HOST:PORT:ADDRESS, such as example.org:443:127.0.0.1")
 
 
 def network(text: str) -> str:
     """Read a network such as `10.0.0.0/8`."""
     try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{shown(text)} is not a network: write it as 10.0.0.0/8 or fd00::/8, no bits set after the prefix"
-        ) from None
+        AddressGuard(deny=[text])
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
     return text

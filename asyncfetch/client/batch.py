@@ -39,21 +39,35 @@ class Batch:
         sink: where bodies go, or None for memory.
         stopping: nothing new of it is started any more.
         cancelled: what is in flight is given up, too.
-        on_done: called once, when no more results can come.
     """
 
     def __init__(
-        self, turns: Turns, limits: Limits, make: Callable[[Batch, Request, int], Fetch], sink: SinkFactory | None
+        self,
+        turns: Turns,
+        limits: Limits,
+        sink: SinkFactory | None,
+        *,
+        make: Callable[[Batch, Request, int], Fetch],
+        on_done: Callable[[Batch], None],
     ) -> None:
+        """Prepare a list without entries.
+
+        Args:
+            turns: gives its entries their turns.
+            limits: how far it is read ahead, and how many results may wait.
+            sink: where bodies go, or None for memory.
+            make: makes a fetch of an entry.
+            on_done: called once, when no more results can come.
+        """
         self.lane = turns.frontier.lane()
         self.sink = sink
         self.stopping = False
         self.cancelled = False
-        self.on_done: Callable[[Batch], None] | None = None
         self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._limits = limits
         self._make = make
+        self._on_done = on_done
         self._running: set[Fetch] = set()
         self._results: deque[Result] = deque()
         self._result_bytes = 0
@@ -255,8 +269,7 @@ class Batch:
             self._consumer.set_result(None)
         if self.is_done and not self._done.is_set():
             self._done.set()
-            if self.on_done is not None:
-                self.on_done(self)
+            self._on_done(self)
 
     @property
     def is_done(self) -> bool:
@@ -289,8 +302,8 @@ class Batch:
         self.cancelled = True
         self.stop()
         for fetch in list(self._running):
-            if fetch.scope is not None:
-                fetch.scope.cancel()
+            assert fetch.scope is not None, "who runs has a scope"
+            fetch.scope.cancel()
 
     async def aclose(self) -> None:
         """Cancel, and wait until everything is given back."""

@@ -289,8 +289,7 @@ class Client:
 
     def _begin_batch(self, urls: Source, sink: SinkFactory | None) -> Batch:
         self._check_open()
-        batch = Batch(self._turns, self._limits, self._make_for_batch, sink)
-        batch.on_done = self._batches.discard
+        batch = Batch(self._turns, self._limits, sink, make=self._make_for_batch, on_done=self._batches.discard)
         self._batches.add(batch)
         self._group.start_soon(batch.feed, urls)
         return batch

@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
 from asyncfetch.settings import Limits, Retry
-from asyncfetch.stats import HostState, Stats
+from asyncfetch.stats import Stats
 
 __all__ = ["Turns"]
 
@@ -32,7 +32,7 @@ class Turns:
         frontier: decides whose turn it is.
         stats: counts what is in flight.
         single: the lane of single requests.
-        closed: the client is closing: nothing is given out any more.
+        closed: the client is closing.
     """
 
     def __init__(self, limits: Limits, retry: Retry, stats: Stats, group: TaskGroup) -> None:
@@ -106,8 +106,6 @@ class Turns:
 
     def pump(self) -> None:
         """Give out every turn that can be given out now."""
-        if self.closed:
-            return
         while (fetch := self._take()) is not None:
             if fetch.waiter is not None:
                 self._give(fetch, fetch.waiter)
@@ -124,9 +122,8 @@ class Turns:
             if self.frontier.total < self._most:
                 self._recover()
         elif outcome.kind == "throttled":
-            paused = self.frontier.peek(host)
-            if paused is not None and paused.state is not HostState.OK:
-                self.stats.paused(fetch.stats, paused.state, paused.reason, paused.paused_until)
+            paused = self.frontier.host(host)
+            self.stats.paused(fetch.stats, paused.state, paused.reason, paused.paused_until)
 
     def _take(self) -> Fetch | None:
         fetch = self.frontier.take(monotonic())
@@ -200,7 +197,7 @@ class Turns:
 
     def _take_own(self) -> Fetch | None:
         """Take the next turn for this worker; turns that belong to waiting callers are passed on to them."""
-        while not self.closed and (fetch := self._take()) is not None:
+        while (fetch := self._take()) is not None:
             if fetch.waiter is None:
                 return fetch
             self._give(fetch, fetch.waiter)
@@ -227,6 +224,6 @@ class Turns:
     # --- the end
 
     def close(self) -> None:
-        """Give out nothing more, and stop the clock."""
+        """Stop the clock. Whoever waits for a turn is called off by `singles` and by the lists."""
         self.closed = True
         self._arm()

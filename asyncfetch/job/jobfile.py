@@ -76,19 +76,22 @@ class JobFile:
     """The job file of this run. Who has the lock of the results file may write it; not from two threads at once."""
 
     def __init__(self, results: str | os.PathLike[str], settings: dict[str, Any], fingerprint: Fingerprint) -> None:
-        """Prepare it; nothing is written before `begin` or `save`."""
+        """Prepare it; nothing is written before `start_anew` or `save`."""
         self.path = job_file_of(results)
+        self._temporary = self.path.with_name(self.path.name + _TEMPORARY)
         self._settings = settings
         self._fingerprint = fingerprint
         self._saved = -1
 
-    def remove(self) -> None:
-        """Remove what an earlier job has left; a new one begins.
+    def start_anew(self) -> None:
+        """Remove what an earlier job has left, and see that a new one can be written, before its results are lost.
 
         Raises:
-            JobFileError: it cannot be removed.
+            JobFileError: it cannot be removed, or none can be written here.
         """
         try:
+            self._temporary.touch()
+            self._temporary.unlink()
             self.path.unlink(missing_ok=True)
         except OSError as error:
             raise self._error(error) from error
@@ -120,7 +123,7 @@ class JobFile:
 
     def _replace(self, content: bytes) -> None:
         """Write a new file and let it take the name; a temporary one that a kill has left is removed first."""
-        temporary = self.path.with_name(self.path.name + _TEMPORARY)
+        temporary = self._temporary
         temporary.unlink(missing_ok=True)
         descriptor = open_patiently(str(temporary), os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:

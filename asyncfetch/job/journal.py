@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import stat
 from collections.abc import Callable, Sequence
@@ -25,6 +26,10 @@ from asyncfetch.record import ErrorRecord, Record
 __all__ = ["Journal", "open_journal"]
 
 _ENCODER = msgspec.json.Encoder()
+# C1 controls, line separators, bidi and other invisible format characters: JSON may hold them as they are
+_ACTIVE = re.compile(
+    "[\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+)
 
 
 class Journal:
@@ -254,10 +259,19 @@ class _Output:
 
 
 def _encoded(records: Sequence[Record]) -> bytes:
+    """Encode a line for each record; what a terminal obeys, or takes for a line's end, stands in it escaped."""
     try:
-        return _ENCODER.encode_lines(records)
+        lines = _ENCODER.encode_lines(records)
     except UnicodeEncodeError:
-        return _ENCODER.encode_lines([_clean(record) for record in records])
+        lines = _ENCODER.encode_lines([_clean(record) for record in records])
+    if lines.isascii() and b"\x7f" not in lines:
+        return lines
+    return _ACTIVE.sub(_escape, lines.decode()).encode()
+
+
+def _escape(active: re.Match[str]) -> str:
+    units = active[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _clean(value: Any) -> Any:

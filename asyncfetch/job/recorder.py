@@ -1,8 +1,9 @@
 """From results to lines and files: collects for a moment, then writes in a thread, one batch at a time.
 
-A batch is written when it has 32 results, or 10 ms after its first one. While it is being written the next one is
-collected; when that is full too, `put` asks the run to wait. So at most 64 results are here without having been
-given to the kernel, and a kill costs no more than those. A body has its file before its line is written.
+A batch is written when it has 20 results, or 10 ms after its first one. While it is being written the next one is
+collected; when that is full too, `put` asks the run to wait. So at most 40 results are here without having been
+given to the kernel; the command lets 24 more wait in the client, and a kill costs no more than these 64 and what is
+in flight. A body has its file before its line is written.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from asyncfetch.result import Result
 
 __all__ = ["Recorder"]
 
-_BATCH = 32  # results
+_BATCH = 20  # results
 _PATIENCE = 0.01  # seconds
 _SYNC_EVERY = 1.0  # seconds
 

@@ -14,7 +14,6 @@ from asyncfetch.errors import shown
 from asyncfetch.job.errors import JobFileError, SourceError
 from asyncfetch.job.fingerprint import Covered, Fingerprint, InputDiffers
 from asyncfetch.job.jobfile import JobFile, compacted_file_of, job_file_of, read_job_file
-from asyncfetch.job.recorded import Positions
 from asyncfetch.job.saving import Saving, remove_orphans
 from asyncfetch.url import redacted
 
@@ -54,7 +53,7 @@ class Safeguard:
         self._is_new = journal.recorded is None or not journal.recorded.lines
         fingerprint = Fingerprint(Covered() if self._is_new else _covered_by(journal))
         try:
-            sources.go_on(Positions() if journal.recorded is None else journal.recorded.done, fingerprint)
+            sources.go_on(None if self._is_new or not journal.recorded else journal.recorded.done, fingerprint)
         except InputDiffers as error:
             raise _describe(error, journal) from error
         self._job_file = JobFile(journal.name, settings, fingerprint)
@@ -72,13 +71,13 @@ class Safeguard:
             JournalError: the results file or one beside it cannot be written.
         """
         if self._is_new:
-            self._job_file.remove()
+            self._job_file.start_anew()
         self._journal.begin()
         with contextlib.suppress(OSError):
             compacted_file_of(self._journal.name).unlink()
         if self._bodies is not None:
             recorded = self._journal.recorded
-            if recorded is not None and not self._is_new:
+            if recorded is not None:
                 remove_orphans(self._journal.name, self._bodies.directory, recorded.is_ok)
             self._bodies.clear_up()
             self._saving = Saving(self._journal.name)

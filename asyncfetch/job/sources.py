@@ -156,7 +156,7 @@ class Sources:
             os.close(descriptor)
         self._reading.release()
 
-    def go_on(self, done: Positions, fingerprint: Fingerprint) -> None:
+    def go_on(self, done: Positions | None, fingerprint: Fingerprint) -> None:
         """Leave out what is done, and let all entries be taken in by a fingerprint.
 
         If it has entries to compare, these are read now; what is missing of them waits in memory. Files with very

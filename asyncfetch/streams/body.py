@@ -114,7 +114,6 @@ class ChunkedBody:
         "_left",
         "_parser",
         "_reader",
-        "_searched",
         "_step",
         "_trailers",
         "_trailers_left",
@@ -125,7 +124,6 @@ class ChunkedBody:
         self._reader = reader
         self._parser = parser
         self._buffer = b""
-        self._searched = 0  # of the buffer, where there is no line end
         self._content: list[bytes] = []
         self._left = 0  # of the current chunk
         self._trailers: list[bytes] = []
@@ -147,7 +145,6 @@ class ChunkedBody:
 
     def _parse(self, data: bytes) -> None:
         """Take as many steps as the bytes allow, and keep the rest: here if more must come, or in the reader."""
-        self._searched = len(self._buffer)
         self._buffer = self._buffer + data if self._buffer else data
         at, before = 0, -1
         while at != before and not self.complete and len(self._content) < _PIECES_AT_ONCE:
@@ -216,7 +213,7 @@ class ChunkedBody:
 
         A line over its limit ends where the buffer does: it is the caller who says that it is too long.
         """
-        end = self._buffer.find(b"\n", max(at, self._searched))
+        end = self._buffer.find(b"\n", at)
         if end < 0:
             over = len(self._buffer) - at > limit + 1
             return len(self._buffer) if over else -1

@@ -10,7 +10,8 @@ it has ended. Nothing is ever silently dropped, and a body that is cut is never 
 
 Bombs: output comes in pieces of at most 256 KiB, made when they are asked for. Past 32 MiB, more than 200 times the
 bytes on the wire is `body.too_large`; with stacked codings this holds for what each of them gives. zstd frames may
-ask for a window of at most 8 MiB (RFC 9659).
+ask for a window of at most 8 MiB (RFC 9659). Members and frames cost time even if nothing is in them: more than
+1,000, smaller than 128 bytes on the wire on average, are `body.too_large`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _ZSTD_WINDOW_LOG = 23
 _SUSPICIOUS_FROM = 32 * _KIB * _KIB
 _SUSPICIOUS_RATIO = 200
 _MOST_CODINGS = 5
+_MANY_MEMBERS = 1000
+_MEMBER_AT_LEAST = 128  # bytes on the wire; beginning one takes up to 25 µs
 
 
 _Buffer = bytes | memoryview
@@ -189,10 +192,11 @@ ACCEPT_ENCODING: bytes = b", ".join(name for name in _CODINGS if name != b"x-gzi
 class _Stage:
     """One coding of one body: goes from engine to engine as members end."""
 
-    __slots__ = ("_coding", "_engine", "_members", "given")
+    __slots__ = ("_coding", "_engine", "_members", "_on_member", "given")
 
-    def __init__(self, coding: _Coding) -> None:
+    def __init__(self, coding: _Coding, on_member: Callable[[], None]) -> None:
         self._coding = coding
+        self._on_member = on_member
         self._engine: _Engine | None = None
         self._members = 0
         self.given = 0
@@ -219,6 +223,7 @@ class _Stage:
             compressed = engine.unused
             self._engine = None
             self._members += 1
+            self._on_member()
 
     def _begin(self, first: int) -> _Engine:
         if self._members and not self._coding.several:
@@ -247,11 +252,12 @@ class Decoder:
         max_decoded: the most decoded bytes allowed; None is no limit but that of `check_growth`.
     """
 
-    __slots__ = ("_stages", "max_decoded", "wire_bytes")
+    __slots__ = ("_members", "_stages", "max_decoded", "wire_bytes")
 
     def __init__(self, codings: list[_Coding], max_decoded: int | None) -> None:
         """Take the codings in the order in which they are undone, at least one."""
-        self._stages = [_Stage(coding) for coding in codings]
+        self._stages = [_Stage(coding, self._count_member) for coding in codings]
+        self._members = 0
         self.max_decoded = max_decoded
         self.wire_bytes = 0
 
@@ -268,7 +274,8 @@ class Decoder:
 
         Raises:
             DecodingError: the bytes are corrupt, or more follow after the end of the coding.
-            BodyTooLarge: the piece would be over `max_decoded`, or the growth is suspicious (`check_growth`).
+            BodyTooLarge: the piece would be over `max_decoded`, or the growth is suspicious (`check_growth`), or the
+                body consists of too many too small members.
         """
         self.wire_bytes += len(wire)
         return self._through(0, wire)
@@ -285,6 +292,12 @@ class Decoder:
                 yield piece
             else:
                 yield from self._through(level, piece)
+
+    def _count_member(self) -> None:
+        """Count a member that has ended, at whatever level: time is spent on each, output need not come of it."""
+        self._members += 1
+        if self._members > _MANY_MEMBERS and self._members * _MEMBER_AT_LEAST > self.wire_bytes:
+            raise BodyTooLarge(f"the body has {self._members} compressed members in {self.wire_bytes} bytes")
 
     def finish(self) -> None:
         """Say that the body has ended; every piece has been taken before.

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from asyncfetch.errors import FetchTimeout
+from asyncfetch.errors import FetchTimeout, TotalTimeout
 
 __all__ = ["RECEIVE_AT_MOST", "WireReader"]
 
@@ -74,8 +74,11 @@ class WireReader(asyncio.StreamReader):
         """Return what is there, waiting for at least one byte; empty at the end of the stream.
 
         Raises:
-            FetchTimeout: a deadline ended the connection; what was buffered has been given out before.
+            FetchTimeout: a deadline ended the connection; what was buffered has been given out before, unless it
+                is the deadline of the whole.
         """
+        if isinstance(self.expired, TotalTimeout):
+            raise self.expired
         if self.pending:
             data, self.pending = self.pending, b""
             return data

@@ -92,7 +92,20 @@ class TestSources:
             def __aiter__(self) -> AsyncIterator[str | Request]:
                 return generate_async()
 
+        class Steps:
+            def __init__(self) -> None:
+                self._rest = list(urls)
+
+            def __aiter__(self) -> Steps:
+                return self
+
+            async def __anext__(self) -> str:
+                if not self._rest:
+                    raise StopAsyncIteration
+                return self._rest.pop()
+
         sources: list[Iterable[str | Request] | AsyncIterable[str | Request]] = [
+            Steps(),
             urls, tuple(urls), set(urls), generate(), iter(urls), dict.fromkeys(urls), generate_async(), Async(),
             [Request(urls[0]), *urls[1:]],
         ]  # fmt: skip
@@ -552,6 +565,23 @@ class TestLeavingEarly:
         await asyncio.to_thread(held.clear)
         await proves_usable(client, server)
 
+    def test_after_the_loop_was_closed(self, fault_server: FaultServer) -> None:
+        """An iteration that outlives its loop has nothing left to give back."""
+        fault_server.route("/", Reply(200, b"x"))
+
+        async def leave() -> Any:
+            results = Client()
+            client = await results.__aenter__()
+            iteration = client.fetch_many([fault_server.url()] * 100)
+            await anext(iteration)
+            client._batches.clear()
+            return iteration
+
+        iteration = asyncio.run(leave())
+        iteration._batch._outstanding = 1
+        del iteration
+        gc.collect()
+
     async def test_with_everybody_else_undisturbed(self, server: FaultServer, client: Client) -> None:
         """One list that ends early takes nothing from another."""
         other = client.fetch_many(urls_of(server, 300))
@@ -774,20 +804,20 @@ SCRIPTS = {
     """,
     "the main task is cancelled": """
         async def main():
-            asyncio.get_running_loop().call_later(0.05, asyncio.current_task().cancel)
             try:
                 async with asyncfetch.Client() as client:
-                    async for _ in client.fetch_many(itertools.repeat(url)):
-                        pass
+                    async for result in client.fetch_many(itertools.repeat(url)):
+                        if result.index == 100:
+                            asyncio.current_task().cancel()
             except asyncio.CancelledError:
                 print("cancelled", client.stats.total.in_flight)
     """,
     "Ctrl-C": """
         async def main():
-            asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
             async with asyncfetch.Client() as client:
-                async for _ in client.fetch_many(itertools.repeat(url)):
-                    pass
+                async for result in client.fetch_many(itertools.repeat(url)):
+                    if result.index == 100:
+                        os.kill(os.getpid(), signal.SIGINT)
     """,
 }
 

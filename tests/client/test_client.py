@@ -168,6 +168,21 @@ class TestGet:
         assert (await client.get(request)).content == b""
         assert server.seen.log[0].header("X-Mine") == "1"
 
+    async def test_takes_either_a_request_or_arguments(self, server: FaultServer, client: Client) -> None:
+        """What stands beside a Request would be overlooked, and anything else is no URL."""
+        arguments: list[dict[str, Any]] = [
+            {"method": "HEAD"},
+            {"headers": {}},
+            {"timeouts": Timeouts()},
+            {"follow_redirects": False},
+            {"max_body": 0},
+        ]
+        for argument in arguments:
+            with pytest.raises(TypeError, match="its own settings"):
+                await client.get(Request(server.url()), **argument)
+        with pytest.raises(TypeError, match="text or a Request"):
+            await client.get(b"http://h/")  # type: ignore[arg-type]
+
 
 class TestHeaders:
     async def test_sends_defaults(self, server: FaultServer, client: Client) -> None:
@@ -478,6 +493,21 @@ class TestOpening:
             await asyncio.gather(client.aclose(), client.aclose())
             await client.aclose()
 
+    async def test_belongs_to_its_loop(self, server: FaultServer, client: Client) -> None:
+        """Another loop needs another client, and says so."""
+
+        def elsewhere() -> None:
+            with pytest.raises(RuntimeError, match="another event loop"):
+                asyncio.run(client.get(server.url()))
+
+        await asyncio.to_thread(elsewhere)
+
+    @pytest.mark.parametrize(("name", "value"), [("limits", 100), ("retry", Limits()), ("timeouts", 3.0)])
+    def test_takes_settings_of_their_classes_only(self, name: str, value: Any) -> None:
+        """A number is no limit yet."""
+        with pytest.raises(TypeError, match=f"{name} takes"):
+            Client(**{name: value})
+
     async def test_entered_in_one_task_and_left_in_another(self, server: FaultServer) -> None:
         """A web framework may run its startup and its shutdown in different tasks."""
         server.route("/", Reply(200, b"x"))
@@ -621,6 +651,24 @@ class TestClosing:
             await task
         with pytest.raises(StopAsyncIteration):
             await anext(results)
+
+    async def test_lets_sources_close_themselves(self, server: FaultServer) -> None:
+        """A source that is called off may await in its `finally`."""
+        closed = []
+
+        async def source() -> AsyncIterator[str]:
+            try:
+                yield server.url()
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.01)
+                closed.append(True)
+
+        server.route("/", Reply(200, b"x"))
+        async with Client() as client:
+            results = client.fetch_many(source())
+            await anext(results)
+        assert closed == [True]
 
     async def test_within_a_list_s_own_source_does_not_hang(
         self, server: FaultServer, monkeypatch: pytest.MonkeyPatch

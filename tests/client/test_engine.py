@@ -321,6 +321,13 @@ class TestSinks:
         assert [result.sink for result in results] == [None, None]
         assert [result.response.num_bytes for result in results if result.response] == [8, 7]
 
+    async def test_an_error_that_is_cut_is_thrown_away_too(self, server: FaultServer, client: Client) -> None:
+        """Nobody wants its body, but it has to be whole."""
+        cut = Script(Send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 10\r\n\r\nhalf"), Close())
+        server.route("/", cut)
+        (result,) = [r async for r in client.fetch_many([server.url()], sink=lambda *_: Keep())]
+        assert isinstance(result.error, IncompleteMessage)
+
     async def test_an_empty_body_is_finished(self, server: FaultServer, client: Client) -> None:
         """Nothing to write is whole, too."""
         server.route("/", Reply(200))

@@ -18,7 +18,7 @@ from asyncfetch import (
     Timings,
     TooManyRedirects,
 )
-from asyncfetch.client.fetch import FieldBlocks, merge_fields
+from asyncfetch.client.fetch import FieldBlocks, merge_fields, sensitive_names
 from asyncfetch.testing import FaultServer, Reply, Script, SeenRequest, Send, Silence, redirect
 from asyncfetch.testing import Sequence as Answers
 
@@ -281,6 +281,14 @@ class TestFieldBlocks:
         blocks = FieldBlocks([("A", "1")], SENSITIVE)
         assert blocks.with_fields({"a": "2", "Cookie": "c"}).foreign == b"a: 2\r\n"
         assert blocks.own == b"A: 1\r\n"
+
+    def test_know_which_names_are_sensitive(self) -> None:
+        """The usual ones and those that the user adds, in any case; a name that no header can have is refused."""
+        assert sensitive_names(["X-Api-Key"]) == {"authorization", "cookie", "proxy-authorization", "x-api-key"}
+        with pytest.raises(TypeError):
+            sensitive_names("X-Api-Key")
+        with pytest.raises(ValueError, match="header"):
+            sensitive_names(["X Api Key"])
 
     @pytest.mark.parametrize(
         ("given", "merged"),

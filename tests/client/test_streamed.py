@@ -208,6 +208,17 @@ class TestTruncation:
             with pytest.raises(RuntimeError, match=r"closed|already"):
                 await read()
 
+    async def test_a_reader_that_outlives_the_block_raises(self, server: FaultServer, client: Client) -> None:
+        """A task that still waits for the next piece when the block is left does not take it for the end."""
+        async with client.stream(server.url("/half")) as response:
+            reader = asyncio.create_task(response.aread())
+            await asyncio.sleep(0.02)
+        with pytest.raises(FetchError):
+            await reader
+        with pytest.raises(FetchError):
+            await anext(response.aiter_bytes())
+        assert client.stats.total.done == 0
+
     async def test_nothing_read_in_the_block_raises_after_it(self, server: FaultServer, client: Client) -> None:
         """Not even an empty body is made up."""
         async with client.stream(server.url("/half")) as response:

@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from itertools import count
+from random import Random
 from typing import Any
 
 import pytest
 
-from asyncfetch import Client, HostState, Limits, Retry
-from asyncfetch.testing import Answer, Close, FaultServer, Reply, Script, Send, Sequence, Silence
+from asyncfetch import Cancelled, Client, HostState, Limits, Retry
+from asyncfetch.testing import (
+    Answer,
+    Close,
+    FaultServer,
+    Reply,
+    Script,
+    SeenRequest,
+    Send,
+    Sequence,
+    Silence,
+    redirect,
+)
 
 ONCE = Retry(attempts=1)
+
+
+class Given(Random):
+    """Chance that gives what it was given, in seconds."""
+
+    def __init__(self, *values: float) -> None:
+        super().__init__()
+        self._values = list(values)
+
+    def uniform(self, a: float, b: float) -> float:
+        return self._values.pop(0)
 
 
 @pytest.fixture
@@ -178,7 +201,18 @@ class TestWorkers:
                 assert task.result().ok
             assert client._turns.frontier.in_flight == 0
 
-    async def test_are_not_given_turns_while_they_are_cancelled(self, server: FaultServer) -> None:
+    async def test_do_not_multiply_by_redirects_and_retries(self, server: FaultServer) -> None:
+        """A worker goes on with what has to come again; it does not call another one for it."""
+        server.route("/busy", Sequence(*[Reply(503 if n % 3 else 200) for n in range(300)]))
+        server.route("/moved", redirect("/x"))
+        async with Client(limits=Limits(total=3), retry=Retry(backoff=0)) as client:
+            urls = [server.url(path) for path in ("/busy", "/moved", "/x")] * 20
+            assert len([result async for result in client.fetch_many(urls)]) == 60
+            await asyncio.sleep(0)
+            assert len(client._turns._idle) <= 3
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    async def test_are_not_given_turns_while_they_are_cancelled(self, server: FaultServer, is_first: bool) -> None:
         """When everything is cancelled at once, as at the end of a loop, each task ends as it should."""
         before = asyncio.all_tasks()
         client = await Client(limits=Limits(total=1)).__aenter__()
@@ -191,7 +225,7 @@ class TestWorkers:
         while not client._turns.single.queues and not client._batches:
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.01)
-        tasks = asyncio.all_tasks() - before
+        tasks = sorted(asyncio.all_tasks() - before, key=lambda task: (task is get) != is_first)
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
@@ -199,6 +233,26 @@ class TestWorkers:
         assert consumer.cancelled()
         await client.aclose()
         assert client._turns.frontier.in_flight == 0
+
+    async def test_give_back_a_turn_that_came_too_late(self, server: FaultServer) -> None:
+        """A worker that is cancelled in the moment of being given a turn puts it back."""
+        async with Client(limits=Limits(total=1)) as client:
+            assert [result.ok async for result in client.fetch_many([server.url("/1")])] == [True]
+            (resting,) = client._turns._idle
+            others = asyncio.all_tasks()
+
+            def entries() -> Iterator[str]:
+                yield server.url("/2")
+                assert resting.done()
+                for task in others:
+                    if "_work" in repr(task):
+                        task.cancel()
+
+            with pytest.raises(RuntimeError, match="closed"):
+                [result async for result in client.fetch_many(entries())]
+            assert client._turns.frontier.in_flight == 0
+            assert client.stats.total.in_flight == 0
+        assert server.seen.by_path["/2"] == 0
 
 
 class TestClock:
@@ -219,6 +273,45 @@ class TestClock:
             async with asyncio.timeout(5):
                 responses = await asyncio.gather(busy, slow)
             assert [response.content for response in responses] == [b"x", b"x"]
+
+    async def test_is_set_again_after_it_went_off_in_vain(self, server: FaultServer) -> None:
+        """Of two back-offs the second is not forgotten, when the first ends while there is no place."""
+        for path in ("/1", "/2"):
+            server.route(path, Sequence(Reply(503), Reply(200)))
+        server.route("/slow", Reply(200, delay=0.03))
+        async with Client(limits=Limits(total=1), retry=Retry(attempts=2, backoff=1.0)) as client:
+            client._engine._random = Given(0.005, 0.06)
+            urls = [server.url(path) for path in ("/1", "/2", "/slow")]
+            async with asyncio.timeout(5):
+                results = [result.request.url async for result in client.fetch_many(urls)]
+        assert results == [server.url("/slow"), server.url("/1"), server.url("/2")]
+
+    async def test_is_set_for_a_back_off_although_its_worker_goes_on(self, server: FaultServer) -> None:
+        """A worker whose fetch has to wait may be long with its next one; another worker takes the fetch then."""
+        tried_again = asyncio.Event()
+
+        async def first(request: SeenRequest) -> Reply:
+            if server.seen.by_path["/first"] == 2:
+                tried_again.set()
+            return redirect(server.url("/busy", "127.0.0.2"))
+
+        async def long(request: SeenRequest) -> Reply:
+            await asyncio.wait_for(tried_again.wait(), 5)
+            return Reply(200)
+
+        server.route("/first", first)
+        server.route("/busy", Sequence(Reply(503, delay=0.01), Reply(200)))
+        server.route("/long", long)
+        async with Client(limits=Limits(total=5, per_host=1), retry=Retry(attempts=2, backoff=1.0)) as client:
+            client._engine._random = Given(0.01)
+            urls = [server.url("/first"), server.url("/long", "127.0.0.2")]
+            first_results = client.fetch_many(urls[:1])
+            task = asyncio.create_task(anext(first_results))
+            while not server.seen.by_path["/busy"]:
+                await asyncio.sleep(0.001)
+            async with asyncio.timeout(4):
+                assert [result.ok async for result in client.fetch_many(urls[1:])] == [True]
+                assert (await task).ok
 
     async def test_is_set_again_for_an_earlier_time(self, server: FaultServer) -> None:
         """A short wait is not overslept because of a long one."""
@@ -247,7 +340,8 @@ class TestClock:
         assert timer.cancelled()
         client._turns.pump()
         assert client._turns._timer is None
-        await asyncio.wait([task])
+        with pytest.raises(Cancelled):
+            await task
 
 
 class TestStatistics:

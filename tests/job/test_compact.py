@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import resource
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def test_the_last_record_counts(results: Path) -> None:
     before = results.stat().st_ino
     assert compact(results) == (0, 3)
     assert results.stat().st_ino == before
-    assert os.listdir(results.parent) == ["results.jsonl"]
+    assert list(results.parent.iterdir()) == [results]
 
 
 def test_a_torn_line_is_dropped(results: Path) -> None:
@@ -79,7 +78,7 @@ def test_what_cannot_be_rewritten(results: Path, tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert results.read_bytes() == content
-    assert os.listdir(tmp_path) == ["results.jsonl"]
+    assert list(tmp_path.iterdir()) == [results]
     results.write_bytes(content + b"{}\n")
     with pytest.raises(JournalError, match=r"no record of ours in line 6, but '\{\}'"):
         compact(results)

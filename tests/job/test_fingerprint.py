@@ -41,7 +41,7 @@ def test_the_same_and_more(number: int) -> None:
 
 @pytest.mark.parametrize("number", [1, 999, 1000, 1001, 2000, 2345])
 def test_any_other_entry_is_seen(number: int) -> None:
-    """One entry that differs, anywhere in what was read, is among those that are named; a later one is not compared."""
+    """One entry that differs, anywhere in what was read, is among those named; a later one is not compared."""
     expected = fed(entries(number)).covered
     for position in {1, number, *random.Random(number).sample(range(1, number + 1), min(number, 20))}:
         lines = entries(3000)

@@ -110,21 +110,22 @@ async def test_results_that_come_together_are_written_together() -> None:
 
 
 async def test_a_slow_disk_holds_the_run_back() -> None:
-    """While a batch cannot be written only one more is taken: no more than 64 results are ever at risk."""
+    """While a batch cannot be written only one more is taken: no more than 40 results are ever at risk."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, bytes(4000) + b"\n")  # there is no room for a batch
     with open(reading, "rb") as reader, open(writing, "wb") as stream:  # noqa: PTH123
         async with running(open_journal("-", stdout=stream)) as (recorder, _):
-            assert [recorder.put(ok(index)) for index in range(32)] == [True] * 31 + [False]
+            assert [recorder.put(ok(index)) for index in range(20)] == [True] * 19 + [False]
             await recorder.has_room()
-            assert [recorder.put(ok(index)) for index in range(32)] == [True] * 31 + [False]
+            assert [recorder.put(ok(index)) for index in range(20)] == [True] * 19 + [False]
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(recorder.has_room(), 0.05)
             assert recorder.outcome.total == 0
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(anyio.to_thread.run_sync, lambda: [reader.readline() for _ in range(64)])
+                tasks.start_soon(anyio.to_thread.run_sync, lambda: [reader.readline() for _ in range(41)])
                 await recorder.has_room()
-        assert recorder.outcome.total == 64
+        assert recorder.outcome.total == 40
 
 
 async def test_cancelled_it_goes_on_to_its_end(journal: Journal, path: Path) -> None:

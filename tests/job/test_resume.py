@@ -220,6 +220,24 @@ async def test_an_orphan_is_replaced(
     assert not Path(f"{results}.job.saving").exists()
 
 
+async def test_an_orphan_of_a_run_that_recorded_nothing(
+    client: Client, urls: Path, results: Path, tmp_path: Path
+) -> None:
+    """A run that was killed before its first record leaves nothing either."""
+    out = tmp_path / "out"
+    await go_on(client, results, urls, out=out)
+    path = out / str(records(results)[0].path)
+    Path(f"{results}.job.saving").write_text(
+        f"{records(results)[0].n} {path.stat().st_ino} {path.relative_to(out)}\n\n"
+    )
+    for record in records(results)[1:]:
+        (out / str(record.path)).unlink()
+    results.write_bytes(b"")
+    await go_on(client, results, urls, out=out)
+    assert {path for path in out.rglob("*") if path.is_file()} == {out / str(r.path) for r in records(results)}
+    assert not list(out.rglob("*~*"))
+
+
 async def test_temporary_files_of_dead_runs(client: Client, urls: Path, results: Path, tmp_path: Path) -> None:
     """They are removed at the next start; those of a living run, and those of others, stay."""
     out = tmp_path / "out"

@@ -22,6 +22,7 @@ from asyncfetch.errors import (
     ConnectFailed,
     ConnectRefused,
     ConnectTimeout,
+    FetchError,
     FetchTimeout,
     HandshakeFailed,
     HeadTimeout,
@@ -308,13 +309,14 @@ async def test_server_that_is_gone_at_once(make_fault_server: MakeFaultServer, d
 
 
 @contextmanager
-def resetting_server() -> Iterator[int]:
-    """Give a port where connections are accepted and reset at once."""
+def resetting_server(wait: Callable[[], object]) -> Iterator[int]:
+    """Give a port where connections are accepted, and reset when `wait` has returned."""
 
     def accept() -> None:
         with suppress(OSError):
             while True:
                 sock, _ = listener.accept()
+                wait()
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 sock.close()
 
@@ -328,26 +330,45 @@ def resetting_server() -> Iterator[int]:
             thread.join()
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_server_that_resets_at_once(dials: Dials, scheme: str) -> None:
-    """A reset is an error of that server however busy this program is, before the socket was looked at too."""
+class ResetsWhenConnected(Trace):
+    """Lets the server reset a connection between TCP and TLS."""
+
+    def __init__(self) -> None:
+        self.may_reset = threading.Event()
+
+    def connected(self, address: str, seconds: float) -> None:
+        self.may_reset.set()
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("scheme", "error"), [("http", IncompleteMessage), ("https", HandshakeFailed)])
+async def test_reset_before_the_first_byte(dials: Dials, scheme: str, error: type[FetchError]) -> None:
+    """A server that resets what it has accepted fails as one that closes; the descriptor is closed once."""
+    trace = ResetsWhenConnected()
+
+    async def open_and_fetch(port: int) -> None:
+        await fetch(await dials.open(f"{scheme}://127.0.0.1:{port}", trace=trace))
+
+    with resetting_server(lambda: trace.may_reset.wait(5)) as port, pytest.raises(error):
+        await open_and_fetch(port)
+
+
+async def test_reset_before_the_socket_was_looked_at(dials: Dials) -> None:
+    """A connection that is gone before a busy program has seen that it was there has failed."""
 
     async def busy() -> None:
         while True:
             time.sleep(0.01)
             await asyncio.sleep(0)
 
-    async def open_and_fetch(port: int) -> None:
-        await fetch(await dials.open(f"{scheme}://127.0.0.1:{port}"))
-
-    with resetting_server() as port:
-        with pytest.raises((IncompleteMessage, ConnectFailed, HandshakeFailed)):
-            await open_and_fetch(port)
-        blocking = asyncio.ensure_future(busy())
-        with pytest.raises((IncompleteMessage, ConnectFailed, HandshakeFailed)):
-            await open_and_fetch(port)
-        blocking.cancel()
-        await asyncio.wait([blocking])
+    blocking = asyncio.ensure_future(busy())
+    with (
+        resetting_server(lambda: time.sleep(0.015)) as port,
+        pytest.raises(ConnectFailed, match="could not connect"),
+    ):
+        await dials.open(f"http://a.test:{port}", "127.0.0.1", "127.0.0.2")
+    blocking.cancel()
+    await asyncio.wait([blocking])
 
 
 async def test_writing_to_a_lost_connection_is_an_incomplete_answer(

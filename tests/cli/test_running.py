@@ -1,0 +1,63 @@
+"""The event loop of a command, and what is prepared before it starts."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from asyncfetch.cli.running import choose_loop, raise_open_file_limit, run_in_loop
+from tests.cli.command import environment
+
+
+def test_uvloop_is_used_where_it_is_installed() -> None:
+    """auto and uvloop are uvloop here; asyncio is asyncio everywhere."""
+    assert choose_loop("auto") == "uvloop"
+    assert choose_loop("uvloop") == "uvloop"
+    assert choose_loop("asyncio") == "asyncio"
+
+
+async def _loop_name() -> str:
+    return type(asyncio.get_running_loop()).__module__.partition(".")[0]
+
+
+def test_a_function_runs_in_the_loop_that_was_chosen() -> None:
+    """What it returns is returned."""
+    assert run_in_loop(_loop_name, "auto") == "uvloop"
+    assert run_in_loop(_loop_name, "asyncio") == "asyncio"
+
+
+WITHOUT_UVLOOP = """
+import sys
+sys.modules["uvloop"] = None
+sys.argv = ["asyncfetch", *sys.argv[1:]]
+from asyncfetch.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_where_uvloop_is_missing_asyncio_serves() -> None:
+    """auto falls back without a word; who insists on uvloop is told what to do instead."""
+    command = [sys.executable, "-c", WITHOUT_UVLOOP]
+    told = subprocess.run([*command, "info"], capture_output=True, text=True, env=environment())
+    assert "event loop           asyncio\n" in told.stdout
+    insisting = [*command, "get", "http://a.example/", "--loop", "uvloop"]
+    refused = subprocess.run(insisting, capture_output=True, text=True, env=environment())
+    assert refused.returncode == 2
+    sentence = "uvloop is not installed here: leave --loop out, or use --loop asyncio"
+    assert refused.stderr == f"asyncfetch: {sentence}\n"
+
+
+def test_the_limit_of_open_files_is_raised_to_the_hard_one() -> None:
+    """The soft limit is a habit of shells; sockets need more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 256), hard))
+        assert raise_open_file_limit() == hard
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
