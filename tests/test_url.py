@@ -376,6 +376,7 @@ def parse_or_refuse(text: str) -> Url | InvalidURL:
         return error
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, database=None, derandomize=True)
 @given(before=st.one_of(st.just("http://"), hostile), between=hostile, after=hostile)
 def test_no_password_that_is_read_is_shown(before: str, between: str, after: str) -> None:
@@ -399,6 +400,7 @@ def test_url_without_a_password_is_left_as_it_is(path: str) -> None:
         assert redacted(start + path) == start + path
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, database=None, derandomize=True)
 @given(
     text=st.one_of(st.text(max_size=30), hostile).flatmap(

@@ -10,8 +10,8 @@ it has ended. Nothing is ever silently dropped, and a body that is cut is never 
 
 Bombs: output comes in pieces of at most 256 KiB, made when they are asked for. Past 32 MiB, more than 200 times the
 bytes on the wire is `body.too_large`; with stacked codings this holds for what each of them gives. zstd frames may
-ask for a window of at most 8 MiB (RFC 9659). Members and frames cost time even if nothing is in them: more than
-1,000, smaller than 128 bytes on the wire on average, are `body.too_large`.
+ask for a window of at most 8 MiB (RFC 9659). Members take time even if nothing is in them: more than 1,000 that are
+empty, or inside another coding, are `body.too_large` too if the wire had less than 128 bytes for each.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SUSPICIOUS_FROM = 32 * _KIB * _KIB
 _SUSPICIOUS_RATIO = 200
 _MOST_CODINGS = 5
 _MANY_MEMBERS = 1000
-_MEMBER_AT_LEAST = 128  # bytes on the wire; beginning one takes up to 25 µs
+_WIRE_FOR_MEMBER = 128  # bytes; beginning one takes up to 25 µs
 
 
 _Buffer = bytes | memoryview
@@ -192,11 +192,13 @@ ACCEPT_ENCODING: bytes = b", ".join(name for name in _CODINGS if name != b"x-gzi
 class _Stage:
     """One coding of one body: goes from engine to engine as members end."""
 
-    __slots__ = ("_coding", "_engine", "_members", "_on_member", "given")
+    __slots__ = ("_coding", "_engine", "_given_before", "_members", "_on_member", "given")
 
-    def __init__(self, coding: _Coding, on_member: Callable[[], None]) -> None:
+    def __init__(self, coding: _Coding, on_member: Callable[[_Stage, bool], None]) -> None:
+        """Undo one coding; `on_member` is told of every member that has ended, and whether it was empty."""
         self._coding = coding
         self._on_member = on_member
+        self._given_before = 0
         self._engine: _Engine | None = None
         self._members = 0
         self.given = 0
@@ -223,7 +225,8 @@ class _Stage:
             compressed = engine.unused
             self._engine = None
             self._members += 1
-            self._on_member()
+            self._on_member(self, self.given == self._given_before)
+            self._given_before = self.given
 
     def _begin(self, first: int) -> _Engine:
         if self._members and not self._coding.several:
@@ -274,8 +277,8 @@ class Decoder:
 
         Raises:
             DecodingError: the bytes are corrupt, or more follow after the end of the coding.
-            BodyTooLarge: the piece would be over `max_decoded`, or the growth is suspicious (`check_growth`), or the
-                body consists of too many too small members.
+            BodyTooLarge: the piece would be over `max_decoded`, the growth is suspicious (`check_growth`), or
+                there are too many members that bring nothing.
         """
         self.wire_bytes += len(wire)
         return self._through(0, wire)
@@ -293,11 +296,12 @@ class Decoder:
             else:
                 yield from self._through(level, piece)
 
-    def _count_member(self) -> None:
-        """Count a member that has ended, at whatever level: time is spent on each, output need not come of it."""
-        self._members += 1
-        if self._members > _MANY_MEMBERS and self._members * _MEMBER_AT_LEAST > self.wire_bytes:
-            raise BodyTooLarge(f"the body has {self._members} compressed members in {self.wire_bytes} bytes")
+    def _count_member(self, stage: _Stage, is_empty: bool) -> None:
+        """Count a member that has taken time for nothing, or came out of another coding as one of millions."""
+        if is_empty or stage is not self._stages[0]:
+            self._members += 1
+        if self._members > _MANY_MEMBERS and self._members * _WIRE_FOR_MEMBER > self.wire_bytes:
+            raise BodyTooLarge(f"the body has {self._members} vain members in {self.wire_bytes} bytes on the wire")
 
     def finish(self) -> None:
         """Say that the body has ended; every piece has been taken before.

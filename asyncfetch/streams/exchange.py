@@ -138,6 +138,8 @@ class Exchange:
         """
         if self._pieces is not None:
             await asyncio.sleep(0)  # decoding took its time; others have waited long enough
+            if not self._body.complete:
+                self.connection.reader.check_total()
             return self._some_pieces(self._pieces)
         data = await self._body.read()
         self.wire += len(data)

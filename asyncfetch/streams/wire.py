@@ -77,8 +77,7 @@ class WireReader(asyncio.StreamReader):
             FetchTimeout: a deadline ended the connection; what was buffered has been given out before, unless it
                 is the deadline of the whole.
         """
-        if isinstance(self.expired, TotalTimeout):
-            raise self.expired
+        self.check_total()
         if self.pending:
             data, self.pending = self.pending, b""
             return data
@@ -87,6 +86,15 @@ class WireReader(asyncio.StreamReader):
         if not data and self.expired is not None:
             raise self.expired
         return data
+
+    def check_total(self) -> None:
+        """Do nothing, unless the deadline of the whole has passed: then what is still buffered is late, too.
+
+        Raises:
+            TotalTimeout: it has.
+        """
+        if isinstance(self.expired, TotalTimeout):
+            raise self.expired
 
     def unread(self, data: bytes) -> None:
         """Give bytes back: the next `receive` returns them."""

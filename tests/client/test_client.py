@@ -533,11 +533,16 @@ class TestOpening:
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait([task])
+            if task.cancelled():
+                assert client._supervisor is None or client._supervisor.done()
             await client.aclose()
+        client = Client()
         with anyio.CancelScope() as scope:
             scope.cancel()
-            async with Client():
+            async with client:
                 pytest.fail("the block was entered")
+        assert client._supervisor is not None
+        assert client._supervisor.done()
 
     async def test_inside_cancel_scopes_and_task_groups(self, server: FaultServer) -> None:
         """The structures of anyio and asyncio around it cancel what they should, and no more."""

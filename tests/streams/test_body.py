@@ -405,7 +405,7 @@ def test_framing_byte_by_byte_costs_no_more_than_its_bytes(loop: asyncio.Abstrac
 
 async def test_many_tiny_chunks_let_others_run() -> None:
     """Many chunks of one byte are not parsed in one go: others have their turns meanwhile."""
-    content = bytes(range(256)) * 200
+    content = bytes(range(256)) * 160
     raw = b"".join(b"1\r\n%c\r\n" % byte for byte in content) + b"0\r\n\r\n"
     reader = WireReader(asyncio.get_running_loop())
     reader.feed_data(raw + b"stray")
@@ -423,7 +423,7 @@ async def test_many_tiny_chunks_let_others_run() -> None:
         pieces.append(await body.read())
     await other
     assert b"".join(pieces) == content
-    assert len(turns) > 10
+    assert len(turns) >= 9
     assert not reader.is_quiet
 
 

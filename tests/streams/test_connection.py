@@ -261,6 +261,7 @@ async def test_blocked(fault_server: FaultServer, dials: Dials) -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_connect_timeout_says_where(dials: Dials) -> None:
     """The connect timeout holds for name, TCP and TLS together, and says which of them it was."""
 
