@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable
@@ -149,7 +150,17 @@ def leave(status: int) -> NoReturn:
     for signum in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, signal.SIG_DFL)
+    if status in (Exit.INTERRUPTED, Exit.TERMINATED) and not _takes_output(2):
+        _point_at_nothing(2)
     sys.exit(_flushed(status))
+
+
+def _takes_output(descriptor: int) -> bool:
+    """Whether something could be written now: a pipe that is full would hold up the flush at the end for ever."""
+    try:
+        return bool(select.select([], [descriptor], [], 0)[1])
+    except (OSError, ValueError):
+        return True
 
 
 def _flushed(status: int) -> int:

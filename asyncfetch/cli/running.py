@@ -16,7 +16,7 @@ __all__ = ["LoopName", "choose_loop", "raise_open_file_limit", "run_in_loop"]
 T = TypeVar("T")
 LoopName = Literal["auto", "asyncio", "uvloop"]
 
-_LARGE_BLOCK = 32 * 1024 * 1024
+_LARGE_BLOCK = 30 * 1024 * 1024  # glibc looks at blocks of at most 32 MiB, their header included
 
 
 def choose_loop(wanted: LoopName) -> Literal["asyncio", "uvloop"]:
@@ -61,4 +61,4 @@ def _calm_the_allocator() -> None:
 
     The threshold for mappings follows the largest block freed; event loops take 256 KiB for every read.
     """
-    del bytearray(_LARGE_BLOCK)[:]
+    bytes(_LARGE_BLOCK)  # from calloc: its pages are never touched

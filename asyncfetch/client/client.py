@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from time import monotonic
@@ -14,7 +15,7 @@ import anyio
 from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
 from asyncfetch.client.engine import Engine, Opened, SinkFactory
 from asyncfetch.client.fetch import Fetch, FieldBlocks, merge_fields, sensitive_names
-from asyncfetch.client.singles import Singles
+from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL, shown
@@ -38,6 +39,7 @@ _T = TypeVar("_T")
 
 _CLOSING = 5.0  # seconds that closing may take while it is itself being cancelled
 _METHODS = frozenset({"GET", "HEAD"})
+_NEEDED_CODECS = ("idna", "unicode_escape")  # loaded from files, which a shortage of descriptors would keep closed
 
 DEFAULT_HEADERS = [
     ("User-Agent", f"asyncfetch/{__version__}"),
@@ -113,6 +115,8 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._supervisor is not None:
             raise RuntimeError("a Client can be entered once only; make a new one")
+        for codec in _NEEDED_CODECS:
+            codecs.lookup(codec)
         self._loop = loop = asyncio.get_running_loop()
         dialler = Dialler(self._resolver, self._guard, self._tls, stagger=self._network.stagger, trace=self._trace)
         self._pool = Pool(dialler, self._limits, self._trace)
@@ -222,8 +226,8 @@ class Client:
             RuntimeError: the client is not open.
             TypeError: `url` is neither text nor a Request, or is a Request beside other arguments.
         """
-        fetch = self._begin_single(_as_request(url, method, headers, timeouts, follow_redirects, max_body))
-        return _response_of(await self._singles.run(fetch, self._engine.run))
+        fetch = self._begin_single(as_request(url, method, headers, timeouts, follow_redirects, max_body))
+        return response_of(await self._singles.run(fetch, self._engine.run))
 
     @asynccontextmanager
     async def stream(
@@ -247,7 +251,7 @@ class Client:
             RuntimeError: the client is not open.
             TypeError: as with `get`.
         """
-        fetch = self._begin_single(_as_request(url, method, headers, timeouts, follow_redirects, max_body))
+        fetch = self._begin_single(as_request(url, method, headers, timeouts, follow_redirects, max_body))
         opened: Opened | Result = await self._singles.run(fetch, self._engine.open)
         if isinstance(opened, Result):
             assert opened.error is not None, "only a failure ends before its body"
@@ -365,35 +369,3 @@ def _setting(name: str, given: _T | None, kind: type[_T]) -> _T:
     if not isinstance(given, kind):
         raise TypeError(f"{name} takes {kind.__name__}(...), not {given!r}")
     return given
-
-
-def _as_request(
-    url: str | Request,
-    method: Method,
-    headers: HeaderTypes | None,
-    timeouts: Timeouts | None,
-    follow_redirects: bool | None,
-    max_body: int | None,
-) -> Request:
-    if isinstance(url, str):
-        return Request(
-            url,
-            method=method,
-            headers=headers,
-            timeouts=timeouts,
-            follow_redirects=follow_redirects,
-            max_body=max_body,
-        )
-    if not isinstance(url, Request):
-        raise TypeError(f"a URL is text or a Request, not {url!r}")
-    if method != "GET" or any(given is not None for given in (headers, timeouts, follow_redirects, max_body)):
-        raise TypeError("a Request has its own settings: set them there, not beside it")
-    return url
-
-
-def _response_of(result: Result) -> Response:
-    """Return the response of a result, or raise why there is none."""
-    if result.response is None:
-        assert result.error is not None
-        raise result.error
-    return result.response

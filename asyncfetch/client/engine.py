@@ -8,6 +8,7 @@ What decides is elsewhere: `fetch` and `scheduler.retry`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from asyncfetch.trace import Trace
 
 __all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
 
+_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
 _ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
 _NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
@@ -142,10 +144,12 @@ class Engine:
             fetch.attempts += 1
         try:
             return await self._answer(fetch, host, began)
-        except FetchError as error:
+        except (FetchError, OutOfDescriptors, OSError) as error:
+            if _is_shortage(error) or _is_shortage(error.__cause__):
+                return self._starved(fetch, host, began, error)
+            if not isinstance(error, FetchError):  # not of the network, which is translated: a file of our own
+                error = LocalError(f"this machine failed: {error}")
             return self._failed(fetch, host, began, error)
-        except OutOfDescriptors as error:
-            return self._starved(fetch, host, began, error)
         except BaseException:
             self._turns.release(fetch, host, CANCELLED)
             raise
@@ -197,14 +201,15 @@ class Engine:
             exchange.discard()
             raise
         await exchange.drain()
-        if url is not None:
-            fetch.timings.total = monotonic() - began
-            fetch.spent += fetch.timings.total
-            self._turns.release(fetch, host, ANSWERED)
-            fetch.follow_to(url, response)
-            self._turns.again(fetch, 0.0)
-        elif again is not None:
+        if again is not None:
             self._try_again(fetch, host, again, f"http.{response.status_code // 100}xx")
+            return None
+        assert url is not None, "what is not retried is a redirect here"
+        fetch.timings.total = monotonic() - began
+        fetch.spent += fetch.timings.total
+        self._turns.release(fetch, host, ANSWERED)
+        fetch.follow_to(url, response)
+        self._turns.again(fetch, 0.0)
         return None
 
     async def _send(self, fetch: Fetch, began: float) -> Exchange:
@@ -242,10 +247,8 @@ class Engine:
                 raise TotalTimeout(f"not finished within {fetch.timeouts.total:g} s") from error
             raise
         fetch.ip = connection.ip
-        timings = fetch.timings
-        if connection.served:
-            timings.dns = timings.connect = timings.tls = None
-        else:
+        if not connection.served:
+            timings = fetch.timings
             self._turns.stats.connections += 1
             timings.dns, timings.connect = connection.dns_time, connection.connect_time
             timings.tls = connection.tls_time
@@ -299,9 +302,7 @@ class Engine:
     # --- what comes next
 
     def _retries(self, fetch: Fetch, response: Response) -> Again | None:
-        """Decide whether a status is tried again."""
-        if response.status_code < 400:
-            return None
+        """Decide whether a status of 400 or above is tried again."""
         field = response.field(b"retry-after")
         pause = None if field is None else parse_retry_after(field, time.time())
         step = next_step(fetch.attempts, "", response.status_code, pause, fetch.waited, self._retry, self._random)
@@ -333,7 +334,7 @@ class Engine:
         fetch.start_over()
         self._turns.again(fetch, delay)
 
-    def _starved(self, fetch: Fetch, host: str, began: float, error: OutOfDescriptors) -> Result | None:
+    def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
         """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""
         freed = self._pool.drop_idle()
         if not freed and self._turns.frontier.in_flight <= 1:  # it is not we who have them
@@ -360,6 +361,11 @@ class Engine:
         result = fetch.make_result(response, error)
         self._turns.stats.ended(fetch.stats, result)
         return result
+
+
+def _is_shortage(error: BaseException | None) -> bool:
+    """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
+    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in _SHORTAGE)
 
 
 def _not_saved(error: OSError) -> LocalError:

@@ -13,9 +13,11 @@ from typing import TypeVar
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import Cancelled
+from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
+from asyncfetch.settings import Timeouts
 from asyncfetch.url import redacted
 
-__all__ = ["Singles"]
+__all__ = ["Singles", "as_request", "response_of"]
 
 T = TypeVar("T")
 
@@ -64,3 +66,40 @@ class Singles:
         self._called_off.update(self._running)
         for task in self._running.values():
             task.cancel()
+
+
+def as_request(
+    url: str | Request,
+    method: Method,
+    headers: HeaderTypes | None,
+    timeouts: Timeouts | None,
+    follow_redirects: bool | None,
+    max_body: int | None,
+) -> Request:
+    """Return the Request that the arguments of `get` and `stream` make, or are.
+
+    Raises:
+        TypeError: `url` is neither text nor a Request, or is a Request beside other arguments.
+    """
+    if isinstance(url, str):
+        return Request(
+            url,
+            method=method,
+            headers=headers,
+            timeouts=timeouts,
+            follow_redirects=follow_redirects,
+            max_body=max_body,
+        )
+    if not isinstance(url, Request):
+        raise TypeError(f"a URL is text or a Request, not {url!r}")
+    if method != "GET" or any(given is not None for given in (headers, timeouts, follow_redirects, max_body)):
+        raise TypeError("a Request has its own settings: set them there, not beside it")
+    return url
+
+
+def response_of(result: Result) -> Response:
+    """Return the response of a result, or raise why there is none."""
+    if result.response is None:
+        assert result.error is not None
+        raise result.error
+    return result.response

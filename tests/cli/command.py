@@ -151,7 +151,9 @@ class Started:
     def read_line(self) -> str:
         """Wait for the next line on its stderr."""
         assert self._process.stderr is not None
-        return self._process.stderr.readline().decode()
+        line = self._process.stderr.readline().decode()
+        assert line, "it has closed its stderr"
+        return line
 
     def wait(self) -> Run:
         """Wait for its end; `seconds` are those since the last signal."""

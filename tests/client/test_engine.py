@@ -143,6 +143,14 @@ class TestRetries:
         assert result.redirects == [server.url()]
         assert [request.path for request in server.seen.log] == ["/", "/b", "/", "/b"]
 
+    async def test_are_timed_by_themselves(self, server: FaultServer, client: Client) -> None:
+        """The times of a result are those of its last attempt: what an earlier one took is over."""
+        server.route("/", Sequence(Reply(302, headers={"Location": "/b"}, delay=0.2), redirect("/b")))
+        server.route("/b", Sequence(CUT, Reply(200, b"x")))
+        (result,) = await fetch(client, server.url())
+        assert (result.ok, result.attempts) == (True, 2)
+        assert (result.timings.total or 1) < 0.2
+
     async def test_hold_no_place_while_they_wait(self, server: FaultServer) -> None:
         """The only place there is serves others during a back-off."""
         server.route("/busy", Sequence(Reply(503), Reply(200)))
@@ -222,6 +230,14 @@ class TestDeadConnections:
                 assert (await client.get(server.url())).content == b"x"
         assert client.stats.total.retries == 0
         assert client.stats.total.failed == 0
+
+    async def test_of_which_there_are_many_cost_one_try(self, client: Client) -> None:
+        """The request goes out once more, on a new connection: the other idle ones may be as dead."""
+        async with FaultServer({"*": Reply(200, b"x", delay=0.01)}, close_after=1) as server:
+            await asyncio.gather(*(client.get(server.url()) for _ in range(4)))
+            assert client._pool.idle == 4
+            assert (await client.get(server.url())).content == b"x"
+            assert server.seen.requests == 4 + 2
 
     async def test_of_a_server_that_answers_and_goes(self, server: FaultServer, client: Client) -> None:
         """A connection that the server closes after its answer is not used again."""
@@ -507,6 +523,21 @@ SHORTAGE = """
     asyncio.run(main())
 """
 
+NAMES = """
+    import asyncio, resource, sys
+    import asyncfetch
+
+    async def main():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        urls = [f"http://localhost:{sys.argv[1 + n % 10]}/{n}" for n in range(300)]
+        every_time = asyncfetch.Network(name_ttl=0, failure_ttl=0)
+        async with asyncfetch.Client(network=every_time) as client:
+            results = [result async for result in client.fetch_many(urls)]
+        print(sum(result.ok and result.attempts == 1 for result in results))
+
+    asyncio.run(main())
+"""
+
 ALONE = """
     import asyncio, os, resource, sys
     import asyncfetch
@@ -525,8 +556,8 @@ ALONE = """
             await client.get(url)
             taken = list(take_all())
             print((await client.get(url)).reused)
-            other = f"http://127.0.0.2:{sys.argv[1]}/"
-            print((await client.get(other)).reused)  # in the place of the idle connection
+            async for result in client.fetch_many([url + "moved"]):  # in the place of the idle connection
+                print(result.ok, result.attempts, result.response.url == f"http://127.0.0.2:{sys.argv[1]}/")
             client._pool.drop_idle()
             await asyncio.sleep(0.01)
             taken += take_all()
@@ -564,10 +595,31 @@ class TestShortage:
         assert run_script(SHORTAGE, str(server.port)) == "500\n"
 
     @pytest.mark.slow
+    def test_of_descriptors_for_looking_up_names_loses_nothing(self, make_fault_server: MakeFaultServer) -> None:
+        """A look-up needs descriptors as well; that it had none says nothing about the name."""
+        servers = [make_fault_server({"*": Reply(200, b"x", delay=0.005)}) for _ in range(10)]
+        assert run_script(NAMES, *[str(server.port) for server in servers]) == "300\n"
+
+    async def test_of_anything_else_is_an_error_of_that_result(self, server: FaultServer) -> None:
+        """When this machine fails at something of its own, a file for example, the list goes on."""
+
+        def guard(*_: object) -> None:
+            raise OSError(5, "Input/output error")
+
+        async with Client(guard=guard) as client:
+            results = await fetch(client, server.url("/1"), server.url("/2"))
+            assert [result.code for result in results] == ["io", "io"]
+            assert "Input/output error" in str(results[0].error)
+            with pytest.raises(LocalError):
+                await client.get(server.url())
+            assert client._turns.frontier.in_flight == 0
+
+    @pytest.mark.slow
     def test_that_others_cause_is_an_error_in_the_end(self, make_fault_server: MakeFaultServer) -> None:
         """Idle connections are given up first; if we hold none, the attempts end in `io`, and it may pass."""
         server = make_fault_server({"*": Reply(200, b"x")}, addresses=("127.0.0.1", "127.0.0.2"))
-        assert run_script(ALONE, str(server.port)) == "True\nFalse\nio 1 0\n200\n"
+        server.route("/moved", redirect(server.url("/", "127.0.0.2")))
+        assert run_script(ALONE, str(server.port)) == "True\nTrue 1 True\nio 1 0\n200\n"
 
     async def test_lowers_the_limit_and_answers_raise_it_again(self, server: FaultServer) -> None:
         """One less than is in flight; then one more for each round of answers, up to what was asked for."""

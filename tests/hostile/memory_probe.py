@@ -3,15 +3,17 @@
 As a program it reads one JSON object a line, and answers with one line each:
 
     {"small": URL, "url": URL, "how": "stream", "total": 0.5}
-    {"code": "timeout.total", "idle": 41943040, "peak": 44040192, "seconds": 0.5}
+    {"code": "timeout.total", "idle": 41943040, "peak": 44040192, "seconds": 0.5, "blocked": 0.01}
 
 `idle` is its resident memory after some small pages, `peak` the most that there was while it fetched `url`, in
-bytes.
+bytes; `blocked` is the longest time, in seconds of its processor's, that nobody else in the event loop got a turn.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import gc
 import json
 import sys
@@ -53,7 +55,10 @@ def resident(key: str) -> int:
 
 
 def reset_peak() -> None:
-    """Let `VmHWM` begin again at `VmRSS` (proc(5): clear_refs)."""
+    """Give back what nobody uses, and let `VmHWM` begin again at `VmRSS` (proc(5): clear_refs)."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
     (_OWN / "clear_refs").write_text("5")
 
 
@@ -76,6 +81,29 @@ async def fetch(client: Client, url: str, how: str) -> str:
     return ""
 
 
+class Watch:
+    """Wants a turn in the event loop all the time.
+
+    Attributes:
+        longest: seconds of processor time that it had to wait for one, at most.
+    """
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            before = time.process_time()
+            await asyncio.sleep(0.001)
+            self.longest = max(self.longest, time.process_time() - before)
+
+    async def stop(self) -> float:
+        self._task.cancel()
+        await asyncio.wait([self._task])
+        return self.longest
+
+
 async def probe(spec: dict[str, Any]) -> dict[str, Any]:
     """Fetch the small page, then the hostile thing."""
     client = Client(
@@ -87,12 +115,13 @@ async def probe(spec: dict[str, Any]) -> dict[str, Any]:
     async with client:
         for _ in range(3):
             assert await fetch(client, spec["small"], spec["how"]) == ""
-        gc.collect()
         reset_peak()
         idle, began = resident("VmRSS"), time.monotonic()
+        watch = Watch()
         code = await fetch(client, spec["url"], spec["how"])
         seconds = time.monotonic() - began
-    return {"code": code, "idle": idle, "peak": resident("VmHWM"), "seconds": seconds}
+        blocked = await watch.stop()
+    return {"code": code, "idle": idle, "peak": resident("VmHWM"), "seconds": seconds, "blocked": blocked}
 
 
 def main() -> None:

@@ -136,7 +136,7 @@ LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_any_url_sends_one_request_or_none(loop: str) -> None:
     """Of any text in a URL, the server sees exactly one well-formed request for it, or nothing at all."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=5, max_size=10))
     def check(texts: list[tuple[str, str, str]]) -> None:
         async def fetch_all() -> None:
@@ -170,7 +170,7 @@ def test_any_url_sends_one_request_or_none(loop: str) -> None:
 def test_any_location_sends_one_request_or_none(loop: str) -> None:
     """A redirect to any bytes leads to well-formed requests, at most one for each hop, or to none."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.lists(st.binary(max_size=30) | TEXTS.map(lambda text: text.encode("utf-8", "replace")), max_size=10))
     def check(locations: list[bytes]) -> None:
         async def fetch_all() -> None:
@@ -196,7 +196,7 @@ def test_any_location_sends_one_request_or_none(loop: str) -> None:
 def test_any_header_sends_one_field_or_nothing(loop: str) -> None:
     """Any name and value of a header is sent as exactly that one field, or refused before a byte is sent."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=40, deadline=None)
     @given(st.lists(st.tuples(TEXTS, TEXTS), max_size=10))
     def check(fields: list[tuple[str, str]]) -> None:
         async def fetch_all() -> None:

@@ -1,4 +1,4 @@
-"""Whatever a server sends without end, memory stays within 30 MiB of idle, and the right error comes soon."""
+"""Whatever a server sends without end: memory stays within 30 MiB of idle, and the right error comes soon."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,7 @@ pytestmark = [
 MIB = 1024 * 1024
 ALLOWED = 30 * MIB
 SOON = 3.0  # seconds
+BLOCKED = 0.25  # seconds of processor time that others may have to wait; about 0.03 is usual
 TOTAL = 0.4  # seconds that something without end is given
 TEN_GIB = 10 * 1024  # MiB
 
@@ -236,7 +238,7 @@ def probe(request: pytest.FixtureRequest) -> Iterator[Probe]:
 def test_memory_stays_near_idle(
     name: str, probe: Probe, make_fault_server: MakeFaultServer, tls_authority: TLSAuthority
 ) -> None:
-    """Something without end takes at most 30 MiB more than small pages, and ends soon with its own code."""
+    """What has no end takes at most 30 MiB more than a small page, delays nobody, and ends soon with its code."""
     case = CASES[name]
     context = tls_authority.server_context("127.0.0.1") if case.over_tls else None
     server = make_fault_server({"/": Reply(200, b"x" * 1000)}, ssl_context=context)
@@ -246,3 +248,34 @@ def test_memory_stays_near_idle(
     assert measured["code"] == case.code
     assert measured["peak"] - measured["idle"] < ALLOWED, f"{(measured['peak'] - measured['idle']) / MIB:.1f} MiB"
     assert measured["seconds"] < SOON
+    assert measured["blocked"] < BLOCKED
+
+
+WITH_PEAK = """
+import atexit, pathlib, sys
+def tell():
+    [line] = [l for l in pathlib.Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM")]
+    print(line.split()[1], file=sys.stderr)
+atexit.register(tell)
+from asyncfetch.cli import main
+main()
+"""
+
+
+def peak_of_command(folder: Path, *arguments: str) -> tuple[int, list[str]]:
+    """Run the command; return the most memory that it had, in bytes, and the codes of its records."""
+    command = [sys.executable, "-c", WITH_PEAK, "get", "-q", "--retry=0", "-P", str(folder), *arguments]
+    ended = subprocess.run(command, capture_output=True, env=environment(), timeout=30, check=False)
+    records = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    return int(ended.stderr.split()[-1]) * 1024, [record.get("error", {}).get("code", "") for record in records]
+
+
+def test_command_stays_near_idle(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:
+    """Five bombs at once, bodies saved, take the command at most 30 MiB more than five small pages, and no file."""
+    server = make_fault_server({"/small": Reply(200, b"x"), "/bomb": coded("gzip, gzip", gzipped(2))})
+    small, codes = peak_of_command(tmp_path / "small", *[server.url("/small")] * 5)
+    assert codes == [""] * 5
+    large, codes = peak_of_command(tmp_path / "bombs", *[server.url("/bomb")] * 5)
+    assert codes == ["body.too_large"] * 5
+    assert large - small < ALLOWED, f"{(large - small) / MIB:.1f} MiB"
+    assert all(path.name.startswith("results.jsonl") for path in (tmp_path / "bombs").iterdir())

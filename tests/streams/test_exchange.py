@@ -20,6 +20,7 @@ from asyncfetch.errors import (
     IncompleteMessage,
     MalformedMessage,
     ReadTimeout,
+    TotalTimeout,
 )
 from asyncfetch.settings import Limits, Network, Timeouts, TLSSettings
 from asyncfetch.streams.connection import Dialler
@@ -307,6 +308,52 @@ async def test_body_in_tiny_pieces_takes_memory_like_its_bytes(speaker: Speaker)
     exchange.discard()
     assert len(content) == size
     assert peak < 20 * size
+
+
+BIG = gzip.compress(bytes(12 * KIB * KIB), mtime=0)  # 48 pieces of 256 KiB
+
+
+async def test_decoding_lets_others_run(speaker: Speaker) -> None:
+    """A small body that decodes to a large one is decoded in several goes; it is complete after the last."""
+    speaker.server.route("/", Script(raw(f"Content-Length: {len(BIG)}; Content-Encoding: gzip", BIG)))
+    exchange = await speaker.begin()
+    exchange.accept(None, speaker.wire.append)
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while not exchange.complete:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.ensure_future(take_turns())
+    goes = [sum(map(len, await exchange.read()))]
+    while not exchange.complete:
+        goes.append(sum(map(len, await exchange.read())))
+    await other
+    exchange.release()
+    assert sum(goes) == exchange.decoded == 12 * KIB * KIB
+    assert max(goes) <= 4 * KIB * KIB
+    assert turns >= 3
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_total_while_decoding(speaker: Speaker, is_whole: bool) -> None:
+    """The total holds between two goes of decoding, unless all of the body has come."""
+    end = b"\r\n0\r\n\r\n" if is_whole else b""
+    chunk = f"{len(BIG):x}\r\n".encode() + BIG + end
+    speaker.server.route("/", Script(raw("Transfer-Encoding: chunked; Content-Encoding: gzip", chunk), Silence()))
+    exchange = await speaker.begin(total=30.0)
+    exchange.accept(None, speaker.wire.append)
+    await until(lambda: exchange.connection.reader.received >= len(chunk))
+    size = sum(map(len, await exchange.read()))
+    exchange.connection.check(monotonic() + 60)
+    if is_whole:
+        assert size + len(await exchange.read_all()) == 12 * KIB * KIB
+    else:
+        with pytest.raises(TotalTimeout):
+            await exchange.read()
+    exchange.discard()
 
 
 # --- the end of it

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from asyncfetch.errors import IncompleteMessage, ReadTimeout
+from asyncfetch.errors import IncompleteMessage, ReadTimeout, TotalTimeout
 from asyncfetch.streams.body import LengthBody
 from asyncfetch.streams.http1 import HeadParser, read_head
 from asyncfetch.streams.wire import RECEIVE_AT_MOST, WireReader
@@ -82,6 +82,18 @@ async def test_deadline_is_raised_after_what_was_buffered(fault_server: FaultSer
         await until(lambda: reader.ended)
         assert await reader.receive() == HELLO
         with pytest.raises(ReadTimeout):
+            await reader.receive()
+
+
+async def test_total_is_over_for_what_was_buffered_too(fault_server: FaultServer) -> None:
+    """After the deadline of the whole nothing is given out any more, not even what was given back."""
+    fault_server.route("/", Script(Send(HELLO), Silence()))
+    async with connected(fault_server) as (reader, transport):
+        assert await reader.receive()
+        reader.unread(b"lo")
+        reader.expired = TotalTimeout("not finished")
+        transport.abort()
+        with pytest.raises(TotalTimeout):
             await reader.receive()
 
 
