@@ -116,12 +116,18 @@ class Resolver:
         if self._closed:
             return
         del self._in_flight[in_flight.host]
-        self._cache.put(in_flight.host, answer, in_flight.loop.time())
+        if not _is_shortage(answer):
+            self._cache.put(in_flight.host, answer, in_flight.loop.time())
         in_flight.answer(answer)
 
 
 _Answer = list[AddrInfo] | BaseException
 """The addresses, without a port, or why there are none."""
+
+
+def _is_shortage(answer: _Answer) -> bool:
+    """Whether no descriptor was left for the look-up: that says nothing about the name."""
+    return isinstance(answer, OSError) and answer.errno in (errno.EMFILE, errno.ENFILE)
 
 
 class _InFlight:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import socket
 import subprocess
@@ -221,6 +222,17 @@ async def test_failures_are_kept_for_a_shorter_time(make_resolver: Make) -> None
     del names.known["a.test"]
     assert await resolver.resolve("a.test", 80)
     assert len(names.calls) == 2
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+async def test_a_shortage_of_descriptors_is_not_kept(make_resolver: Make, number: int) -> None:
+    """A look-up for which no descriptor was left says nothing about the name: the next one asks again."""
+    names = Names({"a.test": OSError(number, "too many open files")})
+    resolver = make_resolver(names, failure_ttl=60)
+    with pytest.raises(ResolutionFailed):
+        await resolver.resolve("a.test", 80)
+    del names.known["a.test"]
+    assert await resolver.resolve("a.test", 80)
 
 
 def test_cache_is_bounded_and_drops_the_oldest() -> None:
