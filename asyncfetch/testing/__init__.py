@@ -25,7 +25,7 @@ Where nothing answers at all: `unused_port()` refuses connections, `blackhole()`
 With pytest, put `pytest_plugins = ("asyncfetch.testing.fixtures",)` into the conftest.py of the root folder:
 
     def test_gives_up(fault_server):                     # one that runs, on 127.0.0.1
-        fault_server.route("/", Silence())
+        fault_server.route("/", Script(Silence()))
         ...
 
     def test_two_hosts(make_fault_server, tls_authority):   # as many as you like; TLS needs the package trustme
