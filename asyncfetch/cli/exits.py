@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import sys
 from collections.abc import Callable
@@ -145,22 +144,16 @@ def tell(sentence: str) -> None:
 def leave(status: int) -> NoReturn:
     """Flush the standard output and exit; if that fails, the status says so.
 
-    From here on a signal ends the process at once: there is nothing left to do.
+    From here on a signal ends the process at once: there is nothing left to do. After a signal, nobody is waited
+    for who does not take what is left in a buffer.
     """
     for signum in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, signal.SIG_DFL)
-    if status in (Exit.INTERRUPTED, Exit.TERMINATED) and not _takes_output(2):
+    if status in (Exit.INTERRUPTED, Exit.TERMINATED):
+        _point_at_nothing(1)
         _point_at_nothing(2)
     sys.exit(_flushed(status))
-
-
-def _takes_output(descriptor: int) -> bool:
-    """Whether something could be written now: a pipe that is full would hold up the flush at the end for ever."""
-    try:
-        return bool(select.select([], [descriptor], [], 0)[1])
-    except (OSError, ValueError):
-        return True
 
 
 def _flushed(status: int) -> int:

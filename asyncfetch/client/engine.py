@@ -336,8 +336,8 @@ class Engine:
 
     def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
         """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""
-        freed = self._pool.drop_idle()
-        if not freed and self._turns.frontier.in_flight <= 1:  # it is not we who have them
+        self._pool.make_room()
+        if not self._pool.open and self._turns.frontier.in_flight <= 1:  # it is not we who have them
             shortage = LocalError(f"no file descriptor left to connect: {error}")
             return self._failed(fetch, host, began, shortage, as_code="connect.failed")
         self._turns.make_do()

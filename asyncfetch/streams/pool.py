@@ -21,6 +21,8 @@ __all__ = ["Pool"]
 
 SWEEP_EVERY = 0.25  # seconds; deadlines shorter than ten times this are looked at more often
 _SWEEP_AT_LEAST = 0.01
+_SHORTAGE_LASTS = 30.0  # seconds after which a shortage of descriptors may be over
+_IDLE_IN_SHORTAGE = 8
 _GOODBYE = 0.5  # seconds that closing waits for sockets to go
 
 
@@ -42,6 +44,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._sweep_every = SWEEP_EVERY
         self._timer: asyncio.TimerHandle | None = None
+        self._short_until = 0.0
         self._closed = False
         self._all_gone: asyncio.Future[None] | None = None
         self.opened = 0
@@ -55,6 +58,11 @@ class Pool:
     def in_use(self) -> int:
         """Connections that carry a request."""
         return len(self._in_use)
+
+    @property
+    def open(self) -> int:
+        """Connections that have a descriptor: in use, idle, or being closed."""
+        return len(self._open)
 
     async def acquire(self, origin: Origin, timeout: float, *, fresh: bool = False) -> Connection:
         """Return an idle connection to the origin, or open one within `timeout` seconds; a new one if `fresh`.
@@ -110,7 +118,8 @@ class Pool:
         connection.reader.on_surprise = connection.on_surprise
         self._idle.setdefault(connection.origin.name, []).append(connection)
         self._by_age[connection] = None
-        if len(self._by_age) > self._limits.idle_total:
+        is_short = connection.idle_since < self._short_until
+        if len(self._by_age) > (_IDLE_IN_SHORTAGE if is_short else self._limits.idle_total):
             self._drop_idle(next(iter(self._by_age)))
 
     def finish(self, connection: Connection) -> None:
@@ -123,8 +132,13 @@ class Pool:
         self._in_use.discard(connection)
         connection.abort()
 
+    def make_room(self) -> None:
+        """Close every idle connection, and keep few for a while: descriptors are short, for files perhaps, too."""
+        self._short_until = monotonic() + _SHORTAGE_LASTS
+        self.drop_idle()
+
     def drop_idle(self) -> int:
-        """Close every idle connection, to free descriptors; return how many."""
+        """Close every idle connection; return how many."""
         count = len(self._by_age)
         while self._by_age:
             self._drop_idle(next(iter(self._by_age)))

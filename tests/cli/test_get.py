@@ -269,10 +269,11 @@ def test_sources_that_are_no_lists(tmp_path: Path) -> None:
 
 
 AS_NOBODY = """
-import codecs, os
+import atexit, codecs, os
 import asyncfetch.cli.app, asyncfetch.cli.get, asyncfetch.display.text
 codecs.lookup("unicode_escape")  # from here on, not even Python itself may be readable
 if os.geteuid() == 0:
+    atexit.register(os.seteuid, 0)  # for whoever measures the coverage
     os.setegid(65534)
     os.seteuid(65534)
 asyncfetch.cli.main()
@@ -391,7 +392,7 @@ def test_on_a_terminal_failures_and_tables_are_shown_and_nothing_is_recorded(fau
 @slow
 def test_the_live_view_is_for_terminals_only(fault_server: FaultServer) -> None:
     """auto and live move on a terminal; plain and none do not, nor does anything in a pipe, FORCE_COLOR or not."""
-    fault_server.route("/", Reply(200, delay=0.5))
+    fault_server.route("/", Reply(200, delay=0.3))
     moving = b"\x1b[?25l"
     for progress, moves in (("auto", True), ("live", True), ("plain", False), ("none", False)):
         with Terminal("get", fault_server.url("/"), "--progress", progress) as terminal:
