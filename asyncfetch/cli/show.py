@@ -37,6 +37,7 @@ _TEXTUAL = (
 _REPORT_AT_MOST = 4000  # cells of one line of the report
 _STATUS_LINE_AT_MOST = 200  # bytes
 _LINE_AT_MOST = 100_000  # cells of one line on a terminal
+_BYTE_ORDER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _SNIFFED = 512  # bytes that tell text from anything else where the server does not
 _AT_ONCE = select.PIPE_BUF  # bytes that a pipe takes without waiting once it says that it takes any
 
@@ -245,7 +246,7 @@ class _Showing:
             if is_first:
                 is_first = False
                 if _is_text(response, chunk):
-                    decoder = _decoder(response.encoding)
+                    decoder = _decoder(response.encoding, chunk)
                 elif output.is_terminal:
                     await output.put_text(_binary_notice(response))
                     return
@@ -254,11 +255,12 @@ class _Showing:
             await output.put_text(decoder.decode(b"", final=True))
 
 
-def _decoder(encoding: str) -> codecs.IncrementalDecoder:
-    try:
-        return codecs.getincrementaldecoder(encoding)("replace")
-    except LookupError:  # a codec that only decodes the whole at once
-        return codecs.getincrementaldecoder("utf-8")("replace")
+def _decoder(encoding: str, first: bytes) -> codecs.IncrementalDecoder:
+    """Return what decodes a body that begins so; UTF-16 without a byte order mark is taken as browsers take it."""
+    name = codecs.lookup(encoding).name
+    if name in ("utf-16", "utf-32") and not first.startswith(_BYTE_ORDER_MARKS):
+        name += "-le"
+    return codecs.getincrementaldecoder(name)("replace")
 
 
 def _head_of(response: Response) -> str:

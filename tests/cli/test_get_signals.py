@@ -130,6 +130,22 @@ def test_it_leaves_though_something_hangs(fault_server: FaultServer, tmp_path: P
         os.close(reader)
 
 
+def test_a_signal_while_it_waits_for_urls(tmp_path: Path) -> None:
+    """Nothing is in flight, the list may come or not: it stops at once."""
+    os.mkfifo(tmp_path / "urls")
+    with Started("get", tmp_path / "urls", "-o", tmp_path / "r.jsonl") as command:
+        writer = os.open(tmp_path / "urls", os.O_WRONLY)  # waits until it is read
+        try:
+            wait_for(lambda: is_asleep(command.pid))
+            command.send(signal.SIGINT)
+            ran = command.wait()
+        finally:
+            os.close(writer)
+    assert ran.status == 130
+    assert ran.seconds < 2
+    assert ran.err.startswith("SIGINT: stopping\n")
+
+
 @pytest.fixture
 def fifo(tmp_path: Path) -> Path:
     """A file whose reading waits until somebody writes."""

@@ -9,7 +9,7 @@ import ssl
 import pytest
 
 from asyncfetch import __version__
-from asyncfetch.cli.info import describe_installation
+from asyncfetch.cli.info import _version_of, describe_installation
 from tests.cli.command import run
 
 pytestmark = pytest.mark.slow
@@ -36,3 +36,8 @@ def test_it_says_where_authorities_are_missing(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/cert.pem")
     monkeypatch.setenv("SSL_CERT_DIR", "/nowhere")
     assert "none found: give --cacert FILE for https" in describe_installation()
+
+
+def test_what_is_not_installed_is_said() -> None:
+    """uvloop and brotli are not everywhere."""
+    assert _version_of("no-such-package") == "(not installed)"

@@ -77,8 +77,11 @@ def test_what_is_no_text_comes_out_as_it_is_where_nobody_looks(fault_server: Fau
     fault_server.route(
         "/wide", Reply(200, "Grüße".encode("utf-16"), {"Content-Type": "text/plain; charset=utf-16"})
     )
-    fault_server.route("/odd", Reply(200, "Grüße".encode(), {"Content-Type": "text/plain; charset=no-such"}))
-    bodies = {"/picture": picture, "/latin": "Grüße".encode(), "/wide": "Grüße".encode(), "/odd": "Grüße".encode()}
+    fault_server.route(
+        "/bare", Reply(200, "Grüße".encode("utf-16-le"), {"Content-Type": "text/plain; charset=UTF-16"})
+    )
+    fault_server.route("/odd", Reply(200, "Grüße".encode(), {"Content-Type": "text/plain; charset=idna"}))
+    bodies = {"/picture": picture, **dict.fromkeys(("/latin", "/wide", "/bare", "/odd"), "Grüße".encode())}
     for path, body in bodies.items():
         ran = run("show", "-q", fault_server.url(path))
         assert (ran.status, ran.err) == (0, "")
