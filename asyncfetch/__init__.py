@@ -15,12 +15,13 @@ The package is a house of floors, and imports go down only:
 Importing the package loads the library only: neither the command line nor the display nor the job.
 """
 
-from asyncfetch.client import Client, FetchMany, Sink, SinkFactory
+from asyncfetch.client import Client, FetchMany, Partial, ResumableSink, Sink, SinkFactory, VerifyingSink
 from asyncfetch.errors import (
     BodyError,
     BodyTooLarge,
     Cancelled,
     CertificateError,
+    ChecksumMismatch,
     ConnectBlocked,
     ConnectError,
     ConnectFailed,
@@ -56,6 +57,7 @@ from asyncfetch.settings import Limits, Network, Redirects, Retry, Timeouts, TLS
 from asyncfetch.shortcuts import fetch_many, get, run
 from asyncfetch.stats import HostState, HostStats, Stats
 from asyncfetch.streams.guard import AddressGuard
+from asyncfetch.streams.ranges import Rest
 from asyncfetch.trace import TLSSession, Trace
 from asyncfetch.url import Origin, Url
 from asyncfetch.version import __version__
@@ -66,6 +68,7 @@ __all__ = [
     "BodyTooLarge",
     "Cancelled",
     "CertificateError",
+    "ChecksumMismatch",
     "Client",
     "ConnectBlocked",
     "ConnectError",
@@ -91,6 +94,7 @@ __all__ = [
     "NameNotFound",
     "Network",
     "Origin",
+    "Partial",
     "ProtocolError",
     "ReadTimeout",
     "Record",
@@ -100,7 +104,9 @@ __all__ = [
     "ResolutionError",
     "ResolutionFailed",
     "Response",
+    "Rest",
     "Result",
+    "ResumableSink",
     "Retry",
     "Sink",
     "SinkFactory",
@@ -116,6 +122,7 @@ __all__ = [
     "TotalTimeout",
     "Trace",
     "Url",
+    "VerifyingSink",
     "__version__",
     "fetch_many",
     "get",

@@ -37,6 +37,9 @@ class Request(msgspec.Struct):
         max_body: bytes of decoded body allowed, instead of `Limits.max_body`; None leaves it.
         context: anything; it comes back in the result.
         invalid: why this entry cannot be fetched, said by whoever read it; it then becomes `url.invalid`.
+        id: the list's own name of this entry; it comes back in the result.
+        name: what its body is to be called where it is saved, instead of after its URL.
+        sha256: the digest that its body must have, in lower-case hexadecimal; another one is `body.checksum`.
     """
 
     url: str
@@ -48,6 +51,9 @@ class Request(msgspec.Struct):
     max_body: int | None = None
     context: Any = None
     invalid: str = ""
+    id: str | int | None = None
+    name: str | None = None
+    sha256: str | None = None
 
     def __repr__(self) -> str:
         """Show it without credentials, and without what may be one: the values of headers."""
@@ -287,7 +293,8 @@ class Result(msgspec.Struct):
         ip: the address that was connected last, or an empty string.
         redirects: the URLs that redirected, first to last.
         ended: seconds since the epoch when it ended.
-        sink: what the `sink` of `fetch_many` made for the body, if it took it to the end.
+        sink: what the `sink` of `fetch_many` made for the body, if it took it to the end; of a result that is not
+            ok, a `ResumableSink` that has kept the beginning of it.
     """
 
     index: int

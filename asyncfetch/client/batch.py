@@ -15,8 +15,8 @@ from typing import Self
 
 import anyio
 
-from asyncfetch.client.engine import SinkFactory
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL
 from asyncfetch.result import Request, Result
@@ -37,6 +37,7 @@ class Batch:
     Attributes:
         lane: its queue in the scheduler.
         sink: where bodies go, or None for memory.
+        partial: finds the beginnings of bodies that an earlier program has kept.
         stopping: nothing new of it is started any more.
         cancelled: what is in flight is given up, too.
     """
@@ -61,6 +62,7 @@ class Batch:
         """
         self.lane = turns.frontier.lane()
         self.sink = sink
+        self.partial: PartialFactory | None = None
         self.stopping = False
         self.cancelled = False
         self._turns = turns

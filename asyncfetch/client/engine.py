@@ -7,61 +7,35 @@ What decides is elsewhere: `fetch` and `scheduler.retry`.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from random import Random
 from time import monotonic
-from typing import Protocol
-
-import anyio
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.sinks import DISCARD, Sink, abort, check_content, keep_beginning, pour, says_nothing_against
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, LocalError, TotalTimeout
-from asyncfetch.result import Request, Response, Result
+from asyncfetch.result import Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
 from asyncfetch.streams.connection import OutOfDescriptors
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
+from asyncfetch.streams.ranges import Rest
 from asyncfetch.streams.request import encode_request
 from asyncfetch.trace import Trace
 
-__all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
+__all__ = ["Engine", "Opened"]
 
 _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
-_ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
+_PARTIAL_CONTENT = 206
 _NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
-
-
-class Sink(Protocol):
-    """Where a body goes instead of into memory: some `write`, then `finish` or `abort`.
-
-    An OSError of it, `TimeoutError` included, is the `io` error of that result; anything else ends the list and is
-    raised to its consumer.
-    """
-
-    async def write(self, chunk: bytes) -> None:
-        """Take the next decoded bytes; the server is slowed down while this waits."""
-        ...
-
-    async def finish(self) -> None:
-        """The body is complete and whole. If this fails, `abort` follows."""
-        ...
-
-    async def abort(self) -> None:
-        """The body failed, was cancelled, or will be fetched again: forget all of it, within 2 seconds."""
-        ...
-
-
-SinkFactory = Callable[[Request, Response], Sink | None]
 
 
 @dataclass(slots=True)
@@ -73,22 +47,6 @@ class Opened:
     response: Response
     host: str
     began: float
-
-
-class _Discard:
-    """Takes a body that nobody wants to keep."""
-
-    async def write(self, chunk: bytes) -> None:
-        pass
-
-    async def finish(self) -> None:
-        pass
-
-    async def abort(self) -> None:
-        pass
-
-
-_DISCARD = _Discard()
 
 
 class Engine:
@@ -140,6 +98,8 @@ class Engine:
         host, began = fetch.host, monotonic()
         if fetch.timings.queue is None:
             fetch.timings.queue = began - fetch.added
+            if fetch.batch is not None and fetch.batch.partial is not None:
+                fetch.partial = fetch.batch.partial(fetch.request)
         if not fetch.history:
             fetch.attempts += 1
         try:
@@ -192,6 +152,9 @@ class Engine:
         exchange = await self._send(fetch, began)
         try:
             response = fetch.make_response(exchange)
+            if fetch.partial is not None and fetch.has_to_begin_anew(exchange):
+                await self._begin_anew(fetch, host, exchange)
+                return None
             url = fetch.redirected(response, self._most_redirects)
             again = self._retries(fetch, response) if response.status_code >= 400 else None
             if url is None and again is None:
@@ -211,6 +174,17 @@ class Engine:
         fetch.follow_to(url, response)
         self._turns.again(fetch, 0.0)
         return None
+
+    async def _begin_anew(self, fetch: Fetch, host: str, exchange: Exchange) -> None:
+        """Forget the beginning of a body whose rest is not to be had, and ask for it all; that uses no attempt."""
+        assert fetch.partial is not None, "there is a beginning"
+        await abort(fetch.partial.sink)
+        fetch.partial = None
+        await exchange.drain()
+        self._turns.release(fetch, host, ANSWERED)
+        fetch.attempts -= 1
+        fetch.start_over()
+        self._turns.again(fetch, 0.0)
 
     async def _send(self, fetch: Fetch, began: float) -> Exchange:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
@@ -256,47 +230,59 @@ class Engine:
 
     # --- the body
 
-    def _accept(self, opened: Opened, usual: int | None) -> None:
+    def _accept(self, opened: Opened, usual: int | None, begin: int = 0) -> None:
         """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
         fetch = opened.fetch
         max_body = usual if fetch.max_body is None else fetch.max_body
-        opened.exchange.accept(max_body, partial(self._turns.stats.came, fetch.stats))
+        opened.exchange.accept(max_body, partial(self._turns.stats.came, fetch.stats), begin)
 
     async def _read(self, opened: Opened) -> None:
         fetch, response = opened.fetch, opened.response
-        sink = self._make_sink(fetch, response)
+        rest = fetch.rest if fetch.partial is not None and response.status_code == _PARTIAL_CONTENT else None
+        sink = await self._take_sink(fetch, response, rest)
         if sink is None:
             self._accept(opened, self._limits.max_body)
-            response.content = await opened.exchange.read_all()
+            response.content = content = await opened.exchange.read_all()
+            check_content(content, fetch.expected_digest(response))
         else:
-            await self._pour(opened, sink)
-            if sink is not _DISCARD:
+            await self._pour(opened, sink, rest)
+            if sink is not DISCARD:
                 fetch.sink = sink
+
+    async def _take_sink(self, fetch: Fetch, response: Response, rest: Rest | None) -> Sink | None:
+        """Return the sink that has the beginning if this is the rest; for another answer that is ok, a new one."""
+        if fetch.partial is not None and not response.is_error:
+            sink = fetch.partial.sink
+            fetch.partial = None
+            if rest is not None:
+                return sink
+            await abort(sink)
+        return self._make_sink(fetch, response)
 
     def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
         """Ask the list where the body goes, unless nobody wants it; None is into memory."""
         if fetch.batch is None or fetch.batch.sink is None:
             return None
         if response.is_error:
-            return _DISCARD
+            return DISCARD
         try:
             return fetch.batch.sink(fetch.request, response)
         except OSError as error:
             raise _not_saved(error) from error
 
-    async def _pour(self, opened: Opened, sink: Sink) -> None:
-        exchange = opened.exchange
+    async def _pour(self, opened: Opened, sink: Sink, rest: Rest | None) -> None:
+        fetch, response = opened.fetch, opened.response
         try:
-            self._accept(opened, self._limits.max_streamed)
-            while not exchange.complete:
-                for piece in await exchange.read():
-                    await sink.write(piece)
-            await sink.finish()
+            self._accept(opened, self._limits.max_streamed, begin=0 if rest is None else rest.begin)
+            await pour(opened.exchange, sink, fetch.expected_digest(response))
         except OSError as error:
-            await _abort(sink)
+            await abort(sink)
             raise _not_saved(error) from error
-        except BaseException:
-            await _abort(sink)
+        except BaseException as error:
+            if says_nothing_against(error):
+                fetch.partial = await keep_beginning(opened.exchange, sink, response.url, rest)
+            else:
+                await abort(sink)
             raise
 
     # --- what comes next
@@ -370,9 +356,3 @@ def _is_shortage(error: BaseException | None) -> bool:
 
 def _not_saved(error: OSError) -> LocalError:
     return LocalError(f"the body could not be saved: {error}")
-
-
-async def _abort(sink: Sink) -> None:
-    """Let a sink forget its body, even while the task is being cancelled; that it cannot is no news by now."""
-    with anyio.move_on_after(_ABORTING, shield=True), contextlib.suppress(OSError):
-        await sink.abort()

@@ -11,12 +11,14 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from asyncfetch.client.sinks import Partial, VerifyingSink
 from asyncfetch.errors import FetchError, InvalidRedirect, InvalidURL, StatusError, TooManyRedirects
 from asyncfetch.result import HeaderTypes, Request, Response, Result, Timings
 from asyncfetch.scheduler import Lane, Turn
 from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
+from asyncfetch.streams.ranges import Rest, is_rest, range_fields
 from asyncfetch.streams.request import check_field, encode_fields
 from asyncfetch.url import Url, redacted
 
@@ -30,6 +32,7 @@ __all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "merge_fields", "sensiti
 FieldPairs = list[tuple[str, str]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ABOUT_RANGES = frozenset({206, 416})
 _OURS = frozenset({"host", "content-length", "transfer-encoding"})
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
@@ -62,9 +65,9 @@ class FieldBlocks:
     def _public(self) -> FieldPairs:
         return [(name, value) for name, value in self._pairs if name.lower() not in self._sensitive]
 
-    def with_authorization(self, value: str, *, is_foreign: bool) -> bytes:
-        """Encode the fields with another Authorization: a URL's own user and password."""
-        return encode_fields(merge_fields(self._public() if is_foreign else self._pairs, {"Authorization": value}))
+    def with_further(self, fields: Mapping[str, str], *, is_foreign: bool) -> bytes:
+        """Encode the fields with what one turn adds or replaces, such as a URL's own user and password."""
+        return encode_fields(merge_fields(self._public() if is_foreign else self._pairs, fields))
 
     def with_fields(self, given: HeaderTypes) -> FieldBlocks:
         """Put one request's fields over these.
@@ -121,6 +124,7 @@ class Fetch(Turn):
         batch: the list it belongs to, if any.
         scope: the scope of the worker that runs it just now.
         sink: where its body goes, if not into memory.
+        partial: the beginning of its body, if one has come and was kept.
     """
 
     __slots__ = (
@@ -134,6 +138,7 @@ class Fetch(Turn):
         "ip",
         "is_foreign",
         "max_body",
+        "partial",
         "request",
         "scope",
         "sink",
@@ -169,14 +174,41 @@ class Fetch(Turn):
         self.batch: Batch | None = None
         self.scope: anyio.CancelScope | None = None
         self.sink: Any = None
+        self.partial: Partial | None = None
 
     def request_fields(self) -> bytes:
         """Return the fields to send to where it is going now: credentials only to whom they are meant for."""
         credentials = self.url.credentials
+        if credentials is None and self.partial is None:
+            return self.blocks.foreign if self.is_foreign else self.blocks.own
+        further: dict[str, str] = {}
         if credentials is not None:
-            token = base64.b64encode(b":".join(credentials)).decode()
-            return self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
-        return self.blocks.foreign if self.is_foreign else self.blocks.own
+            further["Authorization"] = f"Basic {base64.b64encode(b':'.join(credentials)).decode()}"
+        if (rest := self.rest) is not None:
+            further |= range_fields(rest)
+        return self.blocks.with_further(further, is_foreign=self.is_foreign)
+
+    @property
+    def rest(self) -> Rest | None:
+        """What is missing of a body that has come in part, if it is asked for where this is going now."""
+        partial = self.partial
+        if partial is None or partial.url != self.url.href:
+            return None
+        if self.request.sha256 is not None and not isinstance(partial.sink, VerifyingSink):
+            return None  # nobody could tell the digest of all of it
+        return partial.rest
+
+    def has_to_begin_anew(self, exchange: Exchange) -> bool:
+        """Whether an answer to the request for a rest is of no use: not this rest, and not the whole either."""
+        rest = self.rest
+        if rest is None or exchange.head.status not in _ABOUT_RANGES:
+            return False
+        return not is_rest(exchange.head, exchange.length, rest)
+
+    def expected_digest(self, response: Response) -> str | None:
+        """Return the digest that the body of a response must have; that of an error is not compared."""
+        is_body = self.request.method == "GET" and response.status_code < 300 and response.status_code != 204
+        return self.request.sha256 if is_body else None
 
     # --- what a response means
 
@@ -246,7 +278,7 @@ class Fetch(Turn):
             ip=self.ip,
             redirects=[hop.url for hop in self.history],
             ended=time.time(),
-            sink=self.sink,
+            sink=self.partial.sink if self.partial is not None and error is not None else self.sink,
         )
 
 
