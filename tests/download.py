@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from asyncfetch.testing import Close, Reply, Script, SeenRequest, Send, gzip_bytes
+from asyncfetch.testing import Close, Drip, Reply, Script, SeenRequest, Send, gzip_bytes
 
 __all__ = ["Download", "pattern"]
 
@@ -41,6 +41,7 @@ class Download:
         self.part: dict[str, str | None] = {}
         self.status: int | None = None
         self.gzip = False
+        self.pause = 0.0
         self.asked: list[str | None] = []
 
     def __call__(self, request: SeenRequest) -> Reply | Script:
@@ -73,7 +74,7 @@ class Download:
         if gzip:
             body, fields = gzip_bytes(body), {**fields, "Content-Encoding": "gzip"}
         reply = Reply(status, body, fields)
-        if cut is None:
-            return reply
         whole = reply.encode()
-        return Script(Send(whole[: len(whole) - len(body) + cut]), Close())
+        if self.pause:
+            return Script(Drip(whole, self.pause, 256 * 1024))
+        return reply if cut is None else Script(Send(whole[: len(whole) - len(body) + cut]), Close())

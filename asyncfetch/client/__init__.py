@@ -8,7 +8,15 @@ where a body goes instead of into memory; `streamed.py` is one that its caller r
 from asyncfetch.client.batch import FetchMany
 from asyncfetch.client.client import DEFAULT_HEADERS, Client
 from asyncfetch.client.fetch import SENSITIVE_HEADERS, sensitive_names
-from asyncfetch.client.sinks import Partial, PartialFactory, ResumableSink, Sink, SinkFactory, VerifyingSink
+from asyncfetch.client.sinks import (
+    Partial,
+    PartialFactory,
+    ResumableSink,
+    Sink,
+    SinkFactory,
+    VerifyingSink,
+    rest_of,
+)
 from asyncfetch.streams.ranges import Rest
 
 __all__ = [
@@ -23,5 +31,6 @@ __all__ = [
     "Sink",
     "SinkFactory",
     "VerifyingSink",
+    "rest_of",
     "sensitive_names",
 ]

@@ -280,7 +280,7 @@ class Engine:
             raise _not_saved(error) from error
         except BaseException as error:
             if says_nothing_against(error):
-                fetch.partial = await keep_beginning(opened.exchange, sink, response.url, rest)
+                fetch.partial = await keep_beginning(opened.exchange, sink, response, rest)
             else:
                 await abort(sink)
             raise

@@ -1,8 +1,8 @@
 """Where bodies go instead of into memory, and what becomes of one that breaks off or is not what was wanted.
 
 A sink has to have `write`, `finish` and `abort`. It may have more: `pause`, and a body that broke off is gone on
-with where it stopped (`ResumableSink`); `verify`, and a digest that the request names is compared by the sink, which
-may have a thread for that (`VerifyingSink`). This file pours bodies into sinks; what is asked for is decided in
+with where it stopped (`ResumableSink`); `verify`, and a digest that the request names is compared by the sink, as
+it may have a thread for that (`VerifyingSink`). This file pours bodies into sinks; what is asked for is decided in
 `fetch` and `engine`.
 """
 
@@ -20,7 +20,7 @@ import anyio
 from asyncfetch.errors import ChecksumMismatch, FetchTimeout, IncompleteMessage
 from asyncfetch.result import Request, Response
 from asyncfetch.streams.exchange import Exchange
-from asyncfetch.streams.ranges import Rest, is_identity, strong_validator
+from asyncfetch.streams.ranges import Rest, announced_length, is_identity, strong_validator
 
 __all__ = [
     "DISCARD",
@@ -35,6 +35,7 @@ __all__ = [
     "check_digest",
     "keep_beginning",
     "pour",
+    "rest_of",
     "says_nothing_against",
 ]
 
@@ -185,21 +186,21 @@ async def pour(exchange: Exchange, sink: Sink, sha256: str | None) -> None:
     await sink.finish()
 
 
-async def keep_beginning(exchange: Exchange, sink: Sink, url: str, before: Rest | None) -> Partial | None:
+async def keep_beginning(exchange: Exchange, sink: Sink, response: Response, before: Rest | None) -> Partial | None:
     """Let a sink whose body broke off keep it, if it can and the body can be gone on with; else let it forget all.
 
     Args:
         exchange: what brought the body, or the rest of it.
         sink: has what came.
-        url: that it came from.
+        response: that it belongs to.
         before: what had been missing, if it brought a rest.
     """
-    rest = _rest_of(exchange, before)
+    rest = before or rest_of(response)
     if rest is None or not isinstance(sink, ResumableSink):
         await abort(sink)
         return None
-    kept = await _in_time(partial(sink.pause, rest))
-    return Partial(sink, url, rest._replace(begin=kept)) if kept else None
+    kept = await _in_time(partial(sink.pause, rest._replace(begin=exchange.decoded)))
+    return Partial(sink, response.url, rest._replace(begin=kept)) if kept else None
 
 
 def says_nothing_against(error: BaseException) -> bool:
@@ -207,13 +208,14 @@ def says_nothing_against(error: BaseException) -> bool:
     return isinstance(error, IncompleteMessage | FetchTimeout) or not isinstance(error, Exception)
 
 
-def _rest_of(exchange: Exchange, before: Rest | None) -> Rest | None:
-    """Return what is missing, if it can be asked for: the body has a strong validator and no coding."""
-    if before is not None:
-        return before._replace(begin=exchange.decoded)
-    head = exchange.head
-    validator = strong_validator(head) if head.status == _OK and is_identity(head) else None
-    return None if validator is None else Rest(exchange.decoded, validator, exchange.length)
+def rest_of(response: Response) -> Rest | None:
+    """Return how the rest of a body could be asked for, nothing of it having come; None if it could not.
+
+    That takes a strong validator, and no content coding: positions in decoded bytes mean nothing to the server.
+    """
+    fields = response.raw_headers
+    validator = strong_validator(fields) if response.status_code == _OK and is_identity(fields) else None
+    return None if validator is None else Rest(0, validator, announced_length(fields))
 
 
 async def abort(sink: Sink) -> None:

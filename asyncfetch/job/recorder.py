@@ -166,8 +166,10 @@ class Recorder:
         if failure is not None and isinstance(result.error, LocalError):
             raise failure
         sink = result.sink
-        if result.error is None and isinstance(sink, FileSink) and sink.is_complete:
-            return self._bodies.save(sink)
+        if isinstance(sink, FileSink):
+            if result.error is None and sink.is_complete:
+                return self._bodies.save(sink)
+            sink.leave()
         return ""
 
     def _append(self, saved: list[tuple[Result, str]]) -> None:
@@ -201,5 +203,5 @@ class Recorder:
 def _record_of(result: Result, path: str) -> Record:
     record = Record.of(result)
     if path:
-        record.path = path
+        record.path, record.sha256 = path, result.sink.sha256
     return record

@@ -23,7 +23,7 @@ from asyncfetch.job.sources import Place, Sources
 from asyncfetch.result import Request, Response, Result
 
 if TYPE_CHECKING:
-    from asyncfetch.client import Client, FetchMany, Sink
+    from asyncfetch.client import Client, FetchMany, PartialFactory, Sink
 
 __all__ = ["MAX_FAILURES", "Job"]
 
@@ -99,7 +99,7 @@ class Job:
             await anyio.to_thread.run_sync(self._safeguard.begin)
         elif self._journal is not None:
             self._journal.begin()
-        self._results = self._client.fetch_many(self._sources, sink=self._sink)
+        self._results = self._client.fetch_many(self._sources, sink=self._sink, partial=self._partial())
         if self.outcome.stopped_by is not None:
             self._results.stop()
         self._fetching = anyio.CancelScope(deadline=self._deadline)
@@ -163,6 +163,13 @@ class Job:
         """Close what is still in flight, also while being cancelled."""
         with anyio.move_on_after(_GIVING_BACK, shield=True):
             await results.aclose()
+
+    def _partial(self) -> PartialFactory | None:
+        """Return what finds beginnings of bodies, if an earlier run has left any."""
+        bodies = self._bodies
+        if bodies is None or bodies.partials is None or not bodies.partials.are_there:
+            return None
+        return bodies.partial
 
     def _sink(self, request: Request, response: Response) -> Sink | None:
         return _DISCARD if self._bodies is None else self._bodies.sink(request, response)

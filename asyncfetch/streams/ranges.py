@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 from asyncfetch.streams.http1 import Head
 
-__all__ = ["Rest", "is_identity", "is_rest", "range_fields", "strong_validator"]
+__all__ = ["Rest", "announced_length", "is_identity", "is_rest", "range_fields", "strong_validator"]
+
+Fields = list[tuple[bytes, bytes]]
 
 PARTIAL_CONTENT = 206
 
@@ -40,16 +42,16 @@ class Rest(NamedTuple):
     complete: int | None = None
 
 
-def strong_validator(head: Head) -> str | None:
+def strong_validator(fields: Fields) -> str | None:
     """Return what tells this representation from every other one byte by byte, for If-Range; None if nothing does.
 
     It is a strong ETag; only where there is no ETag at all, it may be a Last-Modified (RFC 9110 section 13.1.5)
     that is strong by section 8.8.2.2.
     """
-    tags = _values(head, b"etag")
+    tags = _values(fields, b"etag")
     if tags:
         return tags[0].decode("latin-1") if len(tags) == 1 and _STRONG_TAG.fullmatch(tags[0]) else None
-    modified, date = _values(head, b"last-modified"), _values(head, b"date")
+    modified, date = _values(fields, b"last-modified"), _values(fields, b"date")
     if len(modified) == 1 and len(date) == 1 and _is_long_before(modified[0], date[0]):
         return modified[0].decode("latin-1")
     return None
@@ -65,10 +67,18 @@ def _is_long_before(modified: bytes, date: bytes) -> bool:
         return False
 
 
-def is_identity(head: Head) -> bool:
+def is_identity(fields: Fields) -> bool:
     """Whether the body is sent without a content coding (RFC 9110 section 8.4)."""
-    codings = b",".join(head.content_encoding or ()).split(b",")
+    codings = b",".join(_values(fields, b"content-encoding")).split(b",")
     return all(coding.strip(b" \t").lower() in {b"", b"identity"} for coding in codings)
+
+
+def announced_length(fields: Fields) -> int | None:
+    """Return the length of an uncoded body as its head announces it, in bytes; None if it does not."""
+    lengths = _values(fields, b"content-length")
+    if len(lengths) != 1 or not lengths[0].isdigit() or _values(fields, b"transfer-encoding"):
+        return None
+    return int(lengths[0]) if len(lengths[0]) <= 18 else None
 
 
 def range_fields(rest: Rest) -> dict[str, str]:
@@ -87,23 +97,23 @@ def is_rest(head: Head, length: int | None, rest: Rest) -> bool:
         length: bytes of its body by its framing, None if that does not tell; such an answer is not believed.
         rest: what was asked for.
     """
-    ranges = _values(head, b"content-range")
+    ranges = _values(head.fields, b"content-range")
     matched = _CONTENT_RANGE.fullmatch(ranges[0]) if len(ranges) == 1 else None
-    if head.status != PARTIAL_CONTENT or matched is None or not is_identity(head):
+    if head.status != PARTIAL_CONTENT or matched is None or not is_identity(head.fields):
         return False
     first, last = int(matched[1]), int(matched[2])
     complete = rest.complete if matched[3] is None else int(matched[3])
     if complete is None or rest.complete not in {None, complete}:
         return False
     is_asked = first == rest.begin and last == complete - 1
-    return is_asked and length == complete - first and _is_same(head, rest.validator)
+    return is_asked and length == complete - first and _is_same(head.fields, rest.validator)
 
 
-def _is_same(head: Head, validator: str) -> bool:
+def _is_same(fields: Fields, validator: str) -> bool:
     """Whether an answer has this validator, and no other one: without any, it cannot be combined (15.3.7.3)."""
     name = b"etag" if validator.startswith('"') else b"last-modified"
-    return _values(head, name) == [validator.encode("latin-1")]
+    return _values(fields, name) == [validator.encode("latin-1")]
 
 
-def _values(head: Head, name: bytes) -> list[bytes]:
-    return [value for found, value in head.fields if found.lower() == name]
+def _values(fields: Fields, name: bytes) -> list[bytes]:
+    return [value for found, value in fields if found.lower() == name]

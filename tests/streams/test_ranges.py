@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asyncfetch.streams.http1 import Head, HeadParser
-from asyncfetch.streams.ranges import Rest, is_identity, is_rest, range_fields, strong_validator
+from asyncfetch.streams.ranges import Rest, announced_length, is_identity, is_rest, range_fields, strong_validator
 
 REST = Rest(begin=100, validator='"a"', complete=1000)
 DATE = "Date: Sun, 06 Nov 1994 08:50:37 GMT"
@@ -39,7 +39,7 @@ def head(*lines: str, status: int = 200) -> Head:
 )
 def test_which_validator_is_strong(lines: list[str], validator: str | None) -> None:
     """A strong ETag is; without any ETag, a Last-Modified that is a minute older than Date."""
-    assert strong_validator(head(*lines)) == validator
+    assert strong_validator(head(*lines).fields) == validator
 
 
 def test_what_is_asked_for() -> None:
@@ -59,7 +59,23 @@ def test_what_is_asked_for() -> None:
 )
 def test_what_has_no_coding(lines: list[str], identity: bool) -> None:
     """`identity` is none; any other is one."""
-    assert is_identity(head(*lines)) is identity
+    assert is_identity(head(*lines).fields) is identity
+
+
+@pytest.mark.parametrize(
+    ("lines", "length"),
+    [
+        (["Content-Length: 12"], 12),
+        ([], None),
+        (["Content-Length: 12", "Content-Length: 12"], None),
+        (["Content-Length: 12", "Transfer-Encoding: chunked"], None),
+        (["Content-Length: " + "9" * 19], None),
+        (["Content-Length: +1"], None),
+    ],
+)
+def test_what_length_is_announced(lines: list[str], length: int | None) -> None:
+    """One plain number is; anything else is none, and the rest has to say it."""
+    assert announced_length(head(*lines).fields) == length
 
 
 TAG = 'ETag: "a"'
