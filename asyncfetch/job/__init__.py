@@ -1,9 +1,10 @@
 """A list, run to its end, whatever happens on the way.
 
 `sources` reads the list (what a line is: `lines`); `runner` lets the client fetch it and knows when to stop;
-`recorder` writes in batches: bodies through `bodies` (what they are called: `names`; safe directories: `folders`),
-then their lines through `journal`. `outcome` is what is left to say, `errors` what can end a run. So that a run can
-be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a results file, `compact` tidies it.
+`recorder` writes in batches: bodies through `bodies` (what takes one: `filesink`; what they are called: `names` and
+`naming`; safe directories: `folders`), then their lines through `journal`. `outcome` is what is left to say,
+`errors` what can end a run. So that a run can be interrupted by anything, `safeguard` keeps a little more;
+`recorded` reads a results file, `compact` tidies it.
 
     with open_sources(["urls.txt"]) as sources, open_journal("results.jsonl") as journal:
         async with Client() as client:
@@ -15,6 +16,7 @@ from asyncfetch.job.compact import Compacted, compact
 from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
 from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
 from asyncfetch.job.journal import Journal, open_journal
+from asyncfetch.job.naming import Naming, check_template
 from asyncfetch.job.outcome import JobOutcome
 from asyncfetch.job.runner import MAX_FAILURES, Job
 from asyncfetch.job.safeguard import Safeguard
@@ -30,6 +32,7 @@ __all__ = [
     "Journal",
     "JournalError",
     "JournalExists",
+    "Naming",
     "OutputClosed",
     "OutputError",
     "Place",
@@ -37,6 +40,7 @@ __all__ = [
     "Safeguard",
     "SourceError",
     "Sources",
+    "check_template",
     "compact",
     "job_file_of",
     "open_journal",

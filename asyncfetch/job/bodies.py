@@ -26,7 +26,8 @@ from asyncfetch.client import Partial, Rest
 from asyncfetch.job.errors import OutputError, reason_of
 from asyncfetch.job.filesink import DiscardSink, FileSink
 from asyncfetch.job.folders import Folders, Part, Way, remove_dead_parts
-from asyncfetch.job.names import BodyName, body_name
+from asyncfetch.job.names import BodyName
+from asyncfetch.job.naming import Naming
 
 if TYPE_CHECKING:
     from asyncfetch.job.partials import Partials
@@ -41,16 +42,25 @@ class Bodies:
     Attributes:
         directory: as it was given.
         failure: the first error that kept a body from being written; the run is to stop.
+        naming: says what files are called.
         note: told position, inode and path of each body just before it gets its name.
         partials: knows the beginnings of large bodies that may outlive this run; None lets none of them.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, way: Way | None = None, digests: bool = False) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        way: Way | None = None,
+        naming: Naming | None = None,
+        digests: bool = False,
+    ) -> None:
         """Open the directory, create it if needed, and try out how files get their names there.
 
         Args:
             directory: where everything goes.
             way: how files get their names; None tries.
+            naming: what they are called; None is after their URL.
             digests: whether the SHA-256 of every body is wanted, not only where a request names one.
 
         Raises:
@@ -60,7 +70,8 @@ class Bodies:
         self.failure: OutputError | None = None
         self.note: Callable[[int, int, str], None] | None = None
         self.partials: Partials | None = None
-        self._digests = digests
+        self.naming = naming or Naming()
+        self._digests = digests or self.naming.needs_digest
         self._parts: dict[Part, int] = {}  # with the position of what is kept, or 0
         try:
             self._folders = Folders(directory)
@@ -159,12 +170,14 @@ class Bodies:
         Raises:
             OutputError: it cannot be written; nothing of it remains.
         """
-        name = body_name(sink.request.url)
+        name = None
         try:
             part = sink.written()
+            name = self.naming.name(sink.request, sink.sha256)
             return self._give_name(part, name, sink.request.index)
         except OSError as error:
-            raise self.failed(error, f"{name.folder}/{name.file()}") from error
+            name = name or self.naming.name(sink.request, "")
+            raise self.failed(error, f"{name.folder}/{name.file()}".lstrip("/")) from error
         finally:
             sink.discard()
 
@@ -172,7 +185,7 @@ class Bodies:
         """Remove a body that `save` has just saved, because it could not be recorded; errors do not matter."""
         folder, _, file = path.rpartition("/")
         with contextlib.suppress(OSError):
-            os.unlink(file, dir_fd=self._folders.open(folder)[0])
+            os.unlink(file, dir_fd=self._folders.open(folder)[0] if folder else self._folders.root)
 
     def failed(self, error: OSError, path: str = "") -> OutputError:
         """Remember the first error, and return this one as ours."""
@@ -181,15 +194,16 @@ class Bodies:
         return failure
 
     def _give_name(self, part: Part, name: BodyName, index: int) -> str:
-        descriptor, folder = self._folders.open(name.folder)
+        descriptor, folder = self._folders.open(name.folder) if name.folder else (self._folders.root, "")
         variants = _variants(index)
         while True:
             file = name.file(next(variants))
+            path = f"{folder}/{file}" if folder else file
             if self.note is not None:
-                self.note(index, part.inode, f"{folder}/{file}")
+                self.note(index, part.inode, path)
             with contextlib.suppress(FileExistsError):
                 part.give(file, descriptor)
-                return f"{folder}/{file}"
+                return path
 
     def _first_that_works(self, ways: list[Way]) -> Way:
         for way in ways[:-1]:

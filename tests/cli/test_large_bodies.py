@@ -60,7 +60,7 @@ def go_on(out: Path, *args: str) -> Run:
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGINT])
 def test_only_the_rest_is_asked_for(server: FaultServer, tmp_path: Path, signum: signal.Signals) -> None:
-    """50 MiB, stopped in the middle: -c asks for the rest only; the file is what was served, its digest that of all."""
+    """50 MiB, stopped in the middle: -c asks for the rest only; file and digest are those of the whole."""
     out, body = tmp_path / "out", pattern(50 * MIB)
     server.route("/big.bin", download := Download(body))
     there = stop_in_the_middle(download, out, server.url("/big.bin"), signum)
@@ -69,7 +69,11 @@ def test_only_the_rest_is_asked_for(server: FaultServer, tmp_path: Path, signum:
     assert download.asked == [None, f"bytes={there}-"]
     [record] = records(out)
     assert (out / record["path"]).read_bytes() == body
-    assert (record["status"], record["bytes"], record["sha256"]) == (206, len(body), hashlib.sha256(body).hexdigest())
+    assert (record["status"], record["bytes"], record["sha256"]) == (
+        206,
+        len(body),
+        hashlib.sha256(body).hexdigest(),
+    )
     assert files_below(out) == {"results.jsonl", "results.jsonl.job.json", record["path"]}
     assert not (out / "results.jsonl.job.parts").exists()
 
@@ -91,7 +95,7 @@ def test_another_version_starts_over(server: FaultServer, tmp_path: Path) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["cut short", "without its note", "another file", "whole"])
 def test_what_was_left_is_looked_at(server: FaultServer, tmp_path: Path, what: str) -> None:
-    """Its length is what is on the disk; without a note, or as another file, it is not used; nothing stays behind."""
+    """Its length is what is on the disk; without a note, or as another file, it is not used; nothing is left."""
     out, body = tmp_path / "out", pattern(6 * MIB)
     server.route("/big.bin", download := Download(body))
     stop_in_the_middle(download, out, server.url("/big.bin"), signal.SIGKILL)
