@@ -23,6 +23,7 @@ from asyncfetch.cli.options import (
     limit_options,
     redirect_option,
     request_options,
+    saving_options,
     stop_options,
 )
 from asyncfetch.cli.values import error_codes, filled
@@ -101,6 +102,7 @@ def app(ctx: click.Context) -> None:
     "--retry-failed", type=error_codes, is_flag=False, flag_value="", metavar="[=CODES]", panel=IN_AND_OUT,
     help="With -c, fetch again what failed: all, or codes as in dns,timeout,http.5xx. The last record counts.",
 )  # fmt: skip
+@saving_options
 @limit_options
 @stop_options
 @request_options
@@ -137,12 +139,14 @@ def get(**options: Any) -> int:
     from asyncfetch.cli.continuing import remembered_options, settings_for
     from asyncfetch.cli.get import Get
     from asyncfetch.cli.get import get as run
+    from asyncfetch.cli.saving import SavingOptions
 
     if options["go_on"]:
         options = remembered_options(options, _given())
     settings = settings_for(options)
     client_options = ClientOptions.take_from(options)
-    return run(Get(**options, settings=settings), client_options)
+    saving = SavingOptions.take_from(options)
+    return run(Get(**options, saving=saving, settings=settings), client_options)
 
 
 def _given() -> set[str]:

@@ -22,6 +22,11 @@ __all__ = ["command_to_go_on", "remembered_options", "results_of", "settings_for
 _RESULTS = "results.jsonl"
 _MEANING = {
     "output_dir": "-P",
+    "name": "--name",
+    "flat": "--flat",
+    "digest": "--hash",
+    "skip_existing": "--skip-existing",
+    "refresh": "--refresh",
     "headers": "-H",
     "user_agent": "-A",
     "head": "-I",
@@ -108,7 +113,7 @@ def _merged(options: Options, given: set[str], settings: dict[str, Any]) -> dict
 def _differs(name: str, new: Any, old: Any) -> bool:
     if name == "headers":
         return bool(_public(new) and _public(new) != old)
-    if name == "output_dir" and None not in (new, old):
+    if name in {"output_dir", "refresh"} and None not in (new, old):
         return Path(new).resolve() != Path(old).resolve()
     return bool(new != old)
 
@@ -140,7 +145,7 @@ def _rebased(options: dict[str, Any], directory: str) -> dict[str, Any]:
         return name if name == "-" or "://" in name else str(Path(directory, name))
 
     moved: dict[str, Any] = {name: [rebase(spec) for spec in options[name]] for name in _INPUT}
-    moved |= {name: rebase(options[name]) for name in ("output_dir", "cacert") if options[name]}
+    moved |= {name: rebase(options[name]) for name in ("output_dir", "cacert", "refresh") if options[name]}
     return {**options, **moved}
 
 

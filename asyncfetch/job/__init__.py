@@ -13,11 +13,13 @@
 
 from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.compact import Compacted, compact
+from asyncfetch.job.earlier import Earlier
 from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
 from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
 from asyncfetch.job.journal import Journal, open_journal
 from asyncfetch.job.naming import Naming, check_template
 from asyncfetch.job.outcome import JobOutcome
+from asyncfetch.job.preparing import Preparer
 from asyncfetch.job.runner import MAX_FAILURES, Job
 from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.job.sources import Place, Sources, open_sources
@@ -26,6 +28,7 @@ __all__ = [
     "MAX_FAILURES",
     "Bodies",
     "Compacted",
+    "Earlier",
     "Job",
     "JobError",
     "JobOutcome",
@@ -36,6 +39,7 @@ __all__ = [
     "OutputClosed",
     "OutputError",
     "Place",
+    "Preparer",
     "Remembered",
     "Safeguard",
     "SourceError",

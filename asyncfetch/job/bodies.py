@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Self
 from asyncfetch.client import Partial, Rest
 from asyncfetch.job.errors import OutputError, reason_of
 from asyncfetch.job.filesink import DiscardSink, FileSink
-from asyncfetch.job.folders import Folders, Part, Way, remove_dead_parts
+from asyncfetch.job.folders import Folders, Part, Way, find_file, remove_dead_parts
 from asyncfetch.job.names import BodyName
 from asyncfetch.job.naming import Naming
 
@@ -138,6 +138,15 @@ class Bodies:
             part.close(remove=False)
         else:
             self.drop(part)
+
+    @property
+    def computes_digests(self) -> bool:
+        """Whether every body gets its SHA-256."""
+        return self._digests
+
+    def find(self, path: str) -> os.stat_result | None:
+        """Return what the system says about a saved file, if it is there; may be called in any thread."""
+        return find_file(self._folders.root, path)
 
     def leave_all(self) -> None:
         """Do so with every file that is open."""

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from asyncfetch.job.lock import Locked, lock
 
-__all__ = ["Folders", "Part", "Way", "is_ours", "open_patiently", "remove_dead_parts"]
+__all__ = ["Folders", "Part", "Way", "find_file", "is_ours", "open_patiently", "remove_dead_parts"]
 
 _KEPT_OPEN = 32  # directories, and no more than a sixteenth of the open files allowed: sockets need them
 _IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP}
@@ -116,6 +116,33 @@ class Folders:
             os.close(descriptor)
         self._open.clear()
         os.close(self.root)
+
+
+def find_file(root: int, path: str) -> os.stat_result | None:
+    """Return what the system says about a regular file below a directory; None if it is not there.
+
+    Nothing is created, no symbolic link is followed, and no path leads up. It may be called from any thread.
+    """
+    *folders, name = path.split("/")
+    if not {"", ".", ".."}.isdisjoint((*folders, name)):
+        return None
+    folder = root
+    try:
+        for part in folders:
+            below = open_patiently(part, os.O_RDONLY | os.O_DIRECTORY, folder)
+            _close_below(root, folder)
+            folder = below
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except (OSError, ValueError):
+        return None
+    finally:
+        _close_below(root, folder)
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def _close_below(root: int, folder: int) -> None:
+    if folder != root:
+        os.close(folder)
 
 
 def _enter(above: int, name: str) -> tuple[int, str]:

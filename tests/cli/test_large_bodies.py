@@ -63,7 +63,7 @@ def test_only_the_rest_is_asked_for(server: FaultServer, tmp_path: Path, signum:
     """50 MiB, stopped in the middle: -c asks for the rest only; file and digest are those of the whole."""
     out, body = tmp_path / "out", pattern(50 * MIB)
     server.route("/big.bin", download := Download(body))
-    there = stop_in_the_middle(download, out, server.url("/big.bin"), signum)
+    there = stop_in_the_middle(download, out, server.url("/big.bin"), signum, "--hash", "sha256")
     done = go_on(out)
     assert done.status == 0, done.err
     assert download.asked == [None, f"bytes={there}-"]
