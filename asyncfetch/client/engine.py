@@ -16,7 +16,16 @@ from random import Random
 from time import monotonic
 
 from asyncfetch.client.fetch import Fetch
-from asyncfetch.client.sinks import DISCARD, Sink, abort, check_content, keep_beginning, pour, says_nothing_against
+from asyncfetch.client.sinks import (
+    DISCARD,
+    Partial,
+    Sink,
+    abort,
+    check_content,
+    keep_beginning,
+    pour,
+    says_nothing_against,
+)
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, LocalError, TotalTimeout
 from asyncfetch.result import Response, Result
@@ -238,8 +247,12 @@ class Engine:
 
     async def _read(self, opened: Opened) -> None:
         fetch, response = opened.fetch, opened.response
-        rest = fetch.rest if fetch.partial is not None and response.status_code == _PARTIAL_CONTENT else None
-        sink = await self._take_sink(fetch, response, rest)
+        rest = None
+        if fetch.partial is None:
+            sink = self._make_sink(fetch, response)
+        else:
+            rest = fetch.rest if response.status_code == _PARTIAL_CONTENT else None
+            sink = await self._take_sink(fetch, fetch.partial, response, rest)
         if sink is None:
             self._accept(opened, self._limits.max_body)
             response.content = content = await opened.exchange.read_all()
@@ -249,14 +262,15 @@ class Engine:
             if sink is not DISCARD:
                 fetch.sink = sink
 
-    async def _take_sink(self, fetch: Fetch, response: Response, rest: Rest | None) -> Sink | None:
+    async def _take_sink(
+        self, fetch: Fetch, partial: Partial, response: Response, rest: Rest | None
+    ) -> Sink | None:
         """Return the sink that has the beginning if this is the rest; for another answer that is ok, a new one."""
-        if fetch.partial is not None and not response.is_error:
-            sink = fetch.partial.sink
+        if not response.is_error:
             fetch.partial = None
             if rest is not None:
-                return sink
-            await abort(sink)
+                return partial.sink
+            await abort(partial.sink)
         return self._make_sink(fetch, response)
 
     def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:

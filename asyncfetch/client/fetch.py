@@ -208,7 +208,7 @@ class Fetch(Turn):
     def expected_digest(self, response: Response) -> str | None:
         """Return the digest that the body of a response must have; that of an error is not compared."""
         is_body = self.request.method == "GET" and response.status_code < 300 and response.status_code != 204
-        return self.request.sha256 if is_body else None
+        return self.request.sha256.lower() if is_body and self.request.sha256 is not None else None
 
     # --- what a response means
 

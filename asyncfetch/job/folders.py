@@ -36,9 +36,9 @@ def is_ours(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
-def open_patiently(name: str, flags: int, folder: int | None = None) -> int:
+def open_patiently(name: str, flags: int, folder: int | None = None, patience: float = _PATIENCE) -> int:
     """Open a file, never through a symbolic link; wait up to 30 s while all descriptors are taken, by sockets."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         try:
             return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
@@ -196,12 +196,12 @@ class Part:
             self._descriptor = self._unnamed() if way is Way.UNNAMED else self._named()
 
     def _again(self, name: str, inode: int) -> int:
-        """Open the file that an earlier run has left, and lock it.
+        """Open the file that an earlier run has left, and lock it; this does not wait.
 
         Raises:
             OSError: it is not there any more, it is another one, or somebody else has it.
         """
-        descriptor = open_patiently(name, os.O_RDWR | os.O_NONBLOCK, self._root)
+        descriptor = open_patiently(name, os.O_RDWR | os.O_NONBLOCK, self._root, patience=0.0)
         try:
             lock(descriptor)
             found = os.fstat(descriptor)
@@ -293,7 +293,7 @@ class Part:
             self._claim(name, folder)
 
     def _claim(self, name: str, folder: int) -> None:
-        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=folder))
+        os.close(open_patiently(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, folder))
         try:
             os.replace(self._name, name, src_dir_fd=self._root, dst_dir_fd=folder)
         except OSError:

@@ -38,7 +38,7 @@ def files_below(directory: Path) -> set[str]:
 
 def stop_in_the_middle(download: Download, out: Path, url: str, signum: signal.Signals, *args: str) -> int:
     """Start a job, and stop it when 3 MiB are on the disk; return how many bytes are there then."""
-    download.pause = 0.01
+    download.pause = 0.02
     with Started("get", url, "-P", str(out), *args) as started:
         deadline = time.monotonic() + 20
         while not (found := parts(out)) or found[0].stat().st_size < 3 * MIB:
@@ -46,6 +46,8 @@ def stop_in_the_middle(download: Download, out: Path, url: str, signum: signal.S
             time.sleep(0.005)
         started.send(signum)
         if signum is not signal.SIGKILL:
+            while "in flight" not in started.read_line():
+                pass
             started.send(signum)
         started.wait()
     download.pause = 0
