@@ -129,6 +129,8 @@ class Engine:
             await self._read(opened)
         except FetchError as error:
             opened.exchange.discard()
+            if _is_shortage(error.__cause__):
+                return self._starved(opened.fetch, opened.host, opened.began, error)
             return self._failed(opened.fetch, opened.host, opened.began, error)
         except BaseException:
             self.cancel(opened)
@@ -335,10 +337,10 @@ class Engine:
         self._turns.again(fetch, delay)
 
     def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
-        """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""
+        """No descriptor for a connection or a file: make do with fewer, and let this one wait for another turn."""
         self._pool.make_room()
         if not self._pool.open and self._turns.frontier.in_flight <= 1:  # it is not we who have them
-            shortage = LocalError(f"no file descriptor left to connect: {error}")
+            shortage = LocalError(f"no file descriptor left: {error}")
             return self._failed(fetch, host, began, shortage, as_code="connect.failed")
         self._turns.make_do()
         self._turns.release(fetch, host, CANCELLED)

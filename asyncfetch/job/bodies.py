@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Self
 from asyncfetch.client import Partial, Rest
 from asyncfetch.job.errors import OutputError, reason_of
 from asyncfetch.job.filesink import DiscardSink, FileSink
-from asyncfetch.job.folders import Folders, Part, Way, find_file, remove_dead_parts
+from asyncfetch.job.folders import Folders, Part, Wait, Way, find_file, remove_dead_parts
 from asyncfetch.job.names import BodyName
 from asyncfetch.job.naming import Naming
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from asyncfetch.result import Request, Response
 
 __all__ = ["Bodies", "DiscardSink", "FileSink"]
+
+
+_IN_A_HURRY = 0.1  # seconds to wait for a descriptor while a server waits for us
 
 
 class Bodies:
@@ -153,13 +156,14 @@ class Bodies:
         for part in list(self._parts):
             self.leave(part)
 
-    def part(self) -> Part:
-        """Return a new file without a final name.
+    def part(self, *, hurried: bool = False) -> Part:
+        """Return a new file without a final name; it waits for a descriptor if there is none, `hurried` not long.
 
         Raises:
             OSError: it cannot be created.
         """
-        part = Part(self._folders.root, self._way)
+        wait = Wait(_IN_A_HURRY) if hurried else Wait(spare=self._folders.spare)
+        part = Part(self._folders.root, self._way, wait=wait)
         self._parts[part] = 0
         return part
 
@@ -189,6 +193,7 @@ class Bodies:
             raise self.failed(error, f"{name.folder}/{name.file()}".lstrip("/")) from error
         finally:
             sink.discard()
+            self._folders.spare.refill()
 
     def remove(self, path: str) -> None:
         """Remove a body that `save` has just saved, because it could not be recorded; errors do not matter."""

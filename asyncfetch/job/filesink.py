@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from asyncfetch.client import Rest, rest_of
+from asyncfetch.job.folders import is_shortage
 
 if TYPE_CHECKING:
     from asyncfetch.job.bodies import Bodies
@@ -148,9 +149,12 @@ class FileSink:
 
     def _spill(self) -> None:
         try:
-            part = self.written()
+            part = self.written(hurried=True)
         except OSError as error:
-            self._bodies.failed(error)
+            if not is_shortage(
+                error
+            ):  # of descriptors: the client makes do with fewer, and fetches this body again
+                self._bodies.failed(error)
             raise
         if self.size >= WORTH_KEEPING and not self._is_kept:
             self._is_kept = True
@@ -162,14 +166,17 @@ class FileSink:
         if rest is not None and self._response is not None:
             self._bodies.keep(part, self.request, self._response.url, rest)
 
-    def written(self) -> Part:
+    def written(self, *, hurried: bool = False) -> Part:
         """Write what is still in memory, and return the file that holds all of it.
+
+        Args:
+            hurried: do not wait long for a descriptor: a server waits meanwhile, whose connection has one.
 
         Raises:
             OSError: it cannot be written, or what an earlier run has written cannot be read.
         """
         if self._part is None:
-            self._part = self._bodies.part()
+            self._part = self._bodies.part(hurried=hurried)
         if self._unread:
             self._unread = False
             self._take_in(self._part.read())

@@ -18,15 +18,26 @@ from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from asyncfetch.job.lock import Locked, lock
 
-__all__ = ["Folders", "Part", "Way", "find_file", "is_ours", "open_patiently", "remove_dead_parts"]
+__all__ = [
+    "Folders",
+    "Part",
+    "Way",
+    "find_file",
+    "is_ours",
+    "is_shortage",
+    "open_patiently",
+    "remove_dead_parts",
+]
 
 _KEPT_OPEN = 32  # directories, and no more than a sixteenth of the open files allowed: sockets need them
 _IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP}
 _NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
 _PATIENCE = 30.0
+_SPARE = 4  # descriptors: what it takes to give one file its name, with the directories above it
 _BLOCK = 1 << 20
 _PREFIX, _SUFFIX = ".asyncfetch-", ".part"
 
@@ -36,16 +47,63 @@ def is_ours(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
-def open_patiently(name: str, flags: int, folder: int | None = None, patience: float = _PATIENCE) -> int:
+def is_shortage(error: OSError) -> bool:
+    """Whether it was a descriptor that was missing."""
+    return error.errno in _NO_DESCRIPTOR_LEFT
+
+
+class Spare:
+    """Some descriptors that are held for the moment when sockets have all others: saving a file takes a few."""
+
+    def __init__(self, folder: int) -> None:
+        """Hold some for a directory that is open."""
+        self._folder = folder
+        self._held: list[int] = []
+        self.refill()
+
+    def give(self) -> bool:
+        """Give one up, so that a file can be opened; False if there is none."""
+        if not self._held:
+            return False
+        os.close(self._held.pop())
+        return True
+
+    def refill(self) -> None:
+        """Hold as many as there should be, if there are so many."""
+        with contextlib.suppress(OSError):
+            while len(self._held) < _SPARE:
+                self._held.append(os.dup(self._folder))
+
+    def close(self) -> None:
+        """Give all of them up."""
+        while self.give():
+            pass
+
+
+class Wait(NamedTuple):
+    """What opening a file does while all descriptors are taken.
+
+    Attributes:
+        seconds: for how long it waits for one.
+        spare: who may have some for it.
+    """
+
+    seconds: float = _PATIENCE
+    spare: Spare | None = None
+
+
+def open_patiently(name: str, flags: int, folder: int | None = None, wait: Wait | None = None) -> int:
     """Open a file, never through a symbolic link; wait up to 30 s while all descriptors are taken, by sockets."""
-    deadline = time.monotonic() + patience
+    wait = wait or Wait()
+    deadline = time.monotonic() + wait.seconds
     while True:
         try:
             return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
         except OSError as error:
-            if error.errno not in _NO_DESCRIPTOR_LEFT or time.monotonic() > deadline:
+            if not is_shortage(error) or time.monotonic() > deadline:
                 raise
-            time.sleep(0.01)
+            if wait.spare is None or not wait.spare.give():
+                time.sleep(0.01)
 
 
 def remove_dead_parts(folder: int, keep: Container[str] = ()) -> int:
@@ -75,6 +133,7 @@ class Folders:
 
     Attributes:
         root: descriptor of the root.
+        spare: some more of it, for hard times.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -85,6 +144,7 @@ class Folders:
         """
         Path(root).mkdir(parents=True, exist_ok=True)
         self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.spare = Spare(self.root)
         self._open: OrderedDict[str, tuple[int, str]] = OrderedDict()
         allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = _KEPT_OPEN if allowed < 0 else max(2, min(_KEPT_OPEN, allowed // 16))
@@ -103,7 +163,7 @@ class Folders:
             return found
         parent, _, name = path.rpartition("/")
         above, begin = self.open(parent) if parent else (self.root, "")
-        descriptor, name = _enter(above, name)
+        descriptor, name = _enter(above, name, Wait(spare=self.spare))
         found = (descriptor, f"{begin}/{name}" if begin else name)
         self._open[path] = found
         if len(self._open) > self._most:
@@ -115,6 +175,7 @@ class Folders:
         for descriptor, _ in self._open.values():
             os.close(descriptor)
         self._open.clear()
+        self.spare.close()
         os.close(self.root)
 
 
@@ -145,17 +206,17 @@ def _close_below(root: int, folder: int) -> None:
         os.close(folder)
 
 
-def _enter(above: int, name: str) -> tuple[int, str]:
+def _enter(above: int, name: str, wait: Wait) -> tuple[int, str]:
     """Open the directory `name`, or `name~d` (`~d2` ...) if a file or a symbolic link has that name."""
     flags = os.O_RDONLY | os.O_DIRECTORY
     for variant in ("", "~d", "~d2", "~d3", "~d4"):
         candidate = name + variant
         try:
             try:
-                return open_patiently(candidate, flags, above), candidate
+                return open_patiently(candidate, flags, above, wait), candidate
             except FileNotFoundError:
                 _make(candidate, above)
-                return open_patiently(candidate, flags, above), candidate
+                return open_patiently(candidate, flags, above, wait), candidate
         except OSError as error:
             if error.errno not in _IN_THE_WAY:
                 raise
@@ -178,8 +239,10 @@ class Way(Enum):
 class Part:
     """A file that is being written and has no final name yet. It lies in the root, on the same file system."""
 
-    def __init__(self, root: int, way: Way, left: tuple[str, int] | None = None) -> None:
+    def __init__(self, root: int, way: Way, left: tuple[str, int] | None = None, wait: Wait | None = None) -> None:
         """Create it, or open the one again that an earlier run has left, given by its temporary name and inode.
+
+        While there is no descriptor for a new one, it does what `wait` says.
 
         Raises:
             OSError: there is no room, no permission, or the file system does not know this way; what was left is
@@ -189,6 +252,7 @@ class Part:
         self._way = way
         self._lock = threading.Lock()
         self._name = ""
+        self._wait = wait
         if left is not None:
             self._descriptor = self._again(*left)
             self._name = left[0]
@@ -201,7 +265,7 @@ class Part:
         Raises:
             OSError: it is not there any more, it is another one, or somebody else has it.
         """
-        descriptor = open_patiently(name, os.O_RDWR | os.O_NONBLOCK, self._root, patience=0.0)
+        descriptor = open_patiently(name, os.O_RDWR | os.O_NONBLOCK, self._root, Wait(0.0))
         try:
             lock(descriptor)
             found = os.fstat(descriptor)
@@ -216,13 +280,13 @@ class Part:
         return descriptor
 
     def _unnamed(self) -> int:
-        return open_patiently(".", os.O_RDWR | os.O_TMPFILE, self._root)
+        return open_patiently(".", os.O_RDWR | os.O_TMPFILE, self._root, self._wait)
 
     def _named(self) -> int:
         """Create a file with a temporary name, locked, so that nobody takes it for one that a kill has left."""
         while True:
             name = f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-            descriptor = open_patiently(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, self._root)
+            descriptor = open_patiently(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, self._root, self._wait)
             with contextlib.suppress(Locked):
                 lock(descriptor)
                 if os.fstat(descriptor).st_nlink:
