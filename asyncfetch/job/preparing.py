@@ -19,6 +19,7 @@ from asyncfetch.result import HeaderTypes, Request, Result
 __all__ = ["AlreadyThere", "Preparer", "Unchanged"]
 
 _NOT_MODIFIED = 304
+_CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +119,10 @@ class Preparer:
             return
         if record is None or not self._is_good_for(record, request):
             return
-        fields = conditions(record)
-        if fields:
+        fields, own = conditions(record), _pairs(request.headers)
+        if fields and not any(name.lower() in _CONDITIONS for name, _ in own):
             self._asked[request.index] = Unchanged(record, self._bodies is not None)
-            request.headers = [*fields, *_pairs(request.headers)]
+            request.headers = [*fields, *own]
 
     def _is_good_for(self, record: Record, request: Request) -> bool:
         """Whether a record may stand for a body: its file is still there, and has the digest that is wanted."""
