@@ -20,6 +20,11 @@ _PER_LOG = 1.0 / math.log(_GROWTH)
 _MICROSECOND = math.ceil(math.log(1e-6) * _PER_LOG)
 
 
+def bucket_of(seconds: float) -> int:
+    """Return the bucket of a duration; see `LatencySketch`."""
+    return math.ceil(math.log(seconds) * _PER_LOG) if seconds > 1e-6 else _MICROSECOND
+
+
 class LatencySketch:
     """Quantiles of durations, within 4 %, in a few dozen counters however many durations there are.
 
@@ -34,7 +39,10 @@ class LatencySketch:
 
     def add(self, seconds: float) -> None:
         """Count one duration; anything below a microsecond counts as one."""
-        bucket = math.ceil(math.log(seconds) * _PER_LOG) if seconds > 1e-6 else _MICROSECOND
+        self.add_to(bucket_of(seconds))
+
+    def add_to(self, bucket: int) -> None:
+        """Count one duration that falls into a bucket; see `bucket_of`."""
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self.count += 1
 
@@ -113,16 +121,25 @@ class HostStats:
 
     def count(self, result: Result) -> None:
         """Count a result that ended here."""
+        self.count_within(result, _bucket_of_head(result))
+
+    def count_within(self, result: Result, bucket: int | None) -> None:
+        """Count a result whose latency falls into a bucket; None for one without."""
         self.done += 1
         response, error = result.response, result.error
         if response is not None:
             self.bytes += response.num_bytes
-            if result.timings.ttfb is not None:
-                self.latency.add(result.timings.ttfb)
+            if bucket is not None:
+                self.latency.add_to(bucket)
         if error is not None:
             self.failed += 1
             self.last_error = error.code
             self.errors[error.code] = self.errors.get(error.code, 0) + 1
+
+
+def _bucket_of_head(result: Result) -> int | None:
+    ttfb = result.timings.ttfb
+    return None if ttfb is None else bucket_of(ttfb)
 
 
 class Stats:
@@ -189,9 +206,10 @@ class Stats:
 
     def ended(self, host: HostStats | None, result: Result) -> None:
         """Count a result; without a host if its URL names none."""
+        bucket = _bucket_of_head(result)
         if host is not None:
-            host.count(result)
-        self.total.count(result)
+            host.count_within(result, bucket)
+        self.total.count_within(result, bucket)
 
     def __iter__(self) -> Iterator[HostStats]:
         """Every host that is kept apart, then the others if there are any."""
