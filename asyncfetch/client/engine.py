@@ -124,9 +124,11 @@ class Engine:
         opened = await self._begin(fetch)
         if not isinstance(opened, Opened):
             return opened
-        if self._take_whole(opened):
-            return self.close(opened)
-        return await self._receive(opened)
+        content = None if fetch.batch is not None and fetch.batch.sink is not None else self._take_whole(opened)
+        if content is None:
+            return await self._receive(opened)
+        opened.response.content = content
+        return self.close(opened)
 
     async def open(self, fetch: Fetch) -> Opened | Result | None:
         """Run one turn as far as the final head; then the places stay taken until `close`, `fail` or `cancel`.
@@ -262,17 +264,13 @@ class Engine:
 
     # --- the body
 
-    def _take_whole(self, opened: Opened) -> bool:
-        """Take a body that has come with its head into memory, if that is all there is to do; say whether."""
+    def _take_whole(self, opened: Opened) -> bytes | None:
+        """Return the body if it has come together with its head and is to be kept in memory as it is."""
         fetch = opened.fetch
-        if fetch.batch is not None and fetch.batch.sink is not None:
-            return False
         content = opened.exchange.take_whole(self._limits.max_body if fetch.max_body is None else fetch.max_body)
-        if content is None:
-            return False
-        self._turns.stats.came(fetch.stats, len(content))
-        opened.response.content = content
-        return True
+        if content is not None:
+            self._turns.stats.came(fetch.stats, len(content))
+        return content
 
     def _accept(self, opened: Opened, usual: int | None) -> None:
         """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""

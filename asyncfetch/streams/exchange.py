@@ -210,10 +210,8 @@ class Exchange:
 
     def release(self) -> None:
         """Give the connection back after the complete body, for another request if this one allows it."""
-        if may_persist(self.head):
-            self._pool.release(self.connection)
-        else:
-            self._pool.finish(self.connection)
+        give_back = self._pool.release if may_persist(self.head) else self._pool.finish
+        give_back(self.connection)
 
     def discard(self) -> None:
         """Close the connection: the exchange is given up."""

@@ -85,7 +85,8 @@ class HeadParser:
     def __init__(self) -> None:
         self._starts: dict[bytes, tuple[int, int, bytes]] = {}
         self._fields: dict[bytes, tuple[bytes, bytes]] = {}
-        self._framing: dict[bytes, bytes] = {}  # of the lines in `_fields` that frame a message, the name
+        # of the lines in `_fields` that frame a message: the name in lower case, and the value
+        self._framing: dict[bytes, tuple[bytes, list[bytes]]] = {}
 
     def parse(self, lines: list[bytes]) -> Head:
         """Parse a head (RFC 9112 sections 4 and 5), given as its lines without what ends them.
@@ -96,20 +97,20 @@ class HeadParser:
         """
         first = lines.pop(0)
         start = self._starts.get(first) or self._learn_start(first)
-        framing: dict[bytes, list[bytes]] = {}
+        known = self._framing
+        marks = list(filter(known.__contains__, lines))
+        framing = dict(map(known.__getitem__, marks))
         try:
             fields = list(map(self._fields.__getitem__, lines))
         except KeyError:
-            return Head(start, self.parse_fields(lines, framing), framing)
-        if len(fields) > FIELDS_LIMIT:
-            raise _too_many_fields()
-        keys = self._framing
-        for line in filter(keys.__contains__, lines):
-            framing.setdefault(keys[line], []).append(self._fields[line][1])
+            fields = None
+        if fields is None or len(framing) != len(marks) or len(fields) > FIELDS_LIMIT:
+            framing = {}
+            fields = self.parse_fields(lines, framing)
         return Head(start, fields, framing)
 
     def parse_fields(self, lines: list[bytes], framing: dict[bytes, list[bytes]]) -> list[tuple[bytes, bytes]]:
-        """Parse field lines (RFC 9112 section 5), of which some have not been seen before.
+        """Parse field lines (RFC 9112 section 5) one by one, for some have not been seen before, or frame in turn.
 
         Values of the fields that frame a message are added to `framing` too. Folded lines are joined by one space.
 
@@ -121,7 +122,7 @@ class HeadParser:
         for line in lines:
             field = self._fields.get(line)
             if field is not None:
-                key = self._framing.get(line)
+                key = self._framing[line][0] if line in self._framing else None
             elif line.startswith(_FOLDS):
                 framing.clear()
                 return self.parse_fields(_unfold(lines), framing)
@@ -131,7 +132,7 @@ class HeadParser:
             if key:
                 framing.setdefault(key, []).append(field[1])
         if len(fields) > FIELDS_LIMIT:
-            raise _too_many_fields()
+            raise MessageTooLarge(f"there are more than {FIELDS_LIMIT} fields")
         return fields
 
     def _learn_start(self, line: bytes) -> tuple[int, int, bytes]:
@@ -163,12 +164,8 @@ class HeadParser:
                 self._framing.clear()
             self._fields[line] = field
             if key:
-                self._framing[line] = key
+                self._framing[line] = (key, [field[1]])
         return field, key
-
-
-def _too_many_fields() -> MessageTooLarge:
-    return MessageTooLarge(f"there are more than {FIELDS_LIMIT} fields")
 
 
 def _split_lines(block: bytes) -> list[bytes]:
@@ -311,14 +308,14 @@ def choose_framing(head: Head, method: str) -> int | Framing:
         if codings.strip(_BLANKS).lower() != b"chunked":
             raise MalformedMessage(f"the transfer coding {shown(codings)} is not chunked")
         return Framing.CHUNKED
-    if b"content-length" in framing:
-        return _parse_length(framing[b"content-length"])
-    return Framing.UNTIL_CLOSE
+    values = framing.get(b"content-length")
+    if values is None:
+        return Framing.UNTIL_CLOSE
+    value = values[0]
+    return int(value) if len(values) == 1 and value.isdigit() and len(value) <= 18 else _parse_length(values)
 
 
 def _parse_length(values: list[bytes]) -> int:
-    if len(values) == 1 and values[0].isdigit() and len(values[0]) <= 18:
-        return int(values[0])
     listed = [value.strip(_BLANKS) for value in b",".join(values).split(b",")]
     if not all(_LENGTH.fullmatch(value) for value in listed):
         raise MalformedMessage(f"the Content-Length {shown(b','.join(values))} is not a length")

@@ -44,6 +44,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._sweep_every = SWEEP_EVERY
         self._timer: asyncio.TimerHandle | None = None
+        self._most_idle = limits.idle_total
         self._short_until = 0.0
         self._closed = False
         self._all_gone: asyncio.Future[None] | None = None
@@ -132,14 +133,15 @@ class Pool:
             connection.close()
             return
         connection.served += 1
-        connection.idle_since = now = monotonic()
+        connection.idle_since = monotonic()
         reader.on_surprise = connection.on_surprise
-        waiting = self._idle.get(connection.origin.name)
-        if waiting is None:
-            waiting = self._idle[connection.origin.name] = []
-        waiting.append(connection)
+        name = connection.origin.name
+        if name in self._idle:
+            self._idle[name].append(connection)
+        else:
+            self._idle[name] = [connection]
         self._by_age[connection] = None
-        if len(self._by_age) > (self._limits.idle_total if now >= self._short_until else _IDLE_IN_SHORTAGE):
+        if len(self._by_age) > self._most_idle:
             self._drop_idle(next(iter(self._by_age)))
 
     def finish(self, connection: Connection) -> None:
@@ -155,6 +157,7 @@ class Pool:
     def make_room(self) -> None:
         """Close every idle connection, and keep few for a while: descriptors are short, for files perhaps, too."""
         self._short_until = monotonic() + _SHORTAGE_LASTS
+        self._most_idle = _IDLE_IN_SHORTAGE
         self.drop_idle()
 
     def drop_idle(self) -> int:
@@ -209,6 +212,8 @@ class Pool:
         now = monotonic()
         for connection in list(self._in_use):
             connection.check(now)
+        if now >= self._short_until:
+            self._most_idle = self._limits.idle_total
         oldest = now - self._limits.idle_seconds
         while self._by_age:
             connection = next(iter(self._by_age))

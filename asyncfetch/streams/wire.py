@@ -69,8 +69,11 @@ class WireReader(asyncio.StreamReader):
             self._join_to_last(data)
         else:
             self._come.append(data)
-        if self._reading is not None:
-            self._wake(self._reading)
+        reading = self._reading
+        if reading is not None:
+            self._reading = None
+            if not reading.done():
+                reading.set_result(None)
         elif self.received - self.consumed > self._most and not self._held_up and self._carrier is not None:
             self._carrier.pause_reading()
             self._held_up = True
@@ -90,8 +93,8 @@ class WireReader(asyncio.StreamReader):
         """Take the end of the stream."""
         self.ended = True
         super().feed_eof()
-        if self._reading is not None:
-            self._wake(self._reading)
+        if self._reading is not None and not self._reading.done():
+            self._reading.set_result(None)
         if self.on_surprise is not None:
             self.on_surprise()
 
@@ -100,11 +103,6 @@ class WireReader(asyncio.StreamReader):
         if not self.ended:
             self.lost = exc
         self.feed_eof()
-
-    def _wake(self, waiter: asyncio.Future[None]) -> None:
-        self._reading = None
-        if not waiter.done():
-            waiter.set_result(None)
 
     def give_up(self) -> None:
         """Say that it is this side that ends the stream now: the end that follows is not the server's."""
@@ -127,23 +125,24 @@ class WireReader(asyncio.StreamReader):
             return data
         if not self._come:
             if not self.ended:
-                assert self._reading is None or self._reading.cancelled(), "a stream has one reader"
+                assert self._reading is None or self._reading.done(), "a stream has one reader"
                 self._reading = waiter = self._make_future()
                 await waiter
             if not self._come:
                 if self.expired is not None:
                     raise self.expired
                 return b""
-        return self._take()
-
-    def _take(self) -> bytes:
-        """Take the first piece out, and let the server go on if it was held up."""
         piece = self._come.popleft()
         self.consumed += len(piece)
-        if self._held_up and self.received - self.consumed <= self._most // 2:
+        if self._held_up:
+            self._go_on()
+        return piece if isinstance(piece, bytes) else bytes(piece)
+
+    def _go_on(self) -> None:
+        """Let the server that was held up go on if there is room again."""
+        if self.received - self.consumed <= self._most // 2:
             self._held_up = False
             self._carrier.resume_reading()
-        return piece if isinstance(piece, bytes) else bytes(piece)
 
     def check_total(self) -> None:
         """Do nothing, unless the deadline of the whole has passed: then what is still buffered is late, too.
