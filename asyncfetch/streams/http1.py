@@ -88,29 +88,40 @@ class HeadParser:
         # of the lines in `_fields` that frame a message: the name in lower case, and the value
         self._framing: dict[bytes, tuple[bytes, list[bytes]]] = {}
 
-    def parse(self, lines: list[bytes]) -> Head:
-        """Parse a head (RFC 9112 sections 4 and 5), given as its lines without what ends them.
+    def recall(self, block: bytes) -> Head | None:
+        """Return what a head says whose every line has been parsed before, or None; `parse` knows the others.
 
-        Raises:
-            MalformedMessage: the lines break the grammar.
-            MessageTooLarge: a line or the number of fields is over its limit.
+        What is remembered has no line end within, so a head that is given whole up to its first CRLF CRLF needs no
+        look at whether its lines end otherwise, too.
         """
-        first = lines.pop(0)
-        start = self._starts.get(first) or self._learn_start(first)
+        lines = block.split(b"\r\n")
+        start = self._starts.get(lines.pop(0))
         known = self._framing
         marks = list(filter(known.__contains__, lines))
         framing = dict(map(known.__getitem__, marks))
         try:
             fields = list(map(self._fields.__getitem__, lines))
         except KeyError:
-            fields = None
-        if fields is None or len(framing) != len(marks) or len(fields) > FIELDS_LIMIT:
-            framing = {}
-            fields = self.parse_fields(lines, framing)
+            return None
+        if start is None or len(framing) != len(marks) or len(fields) > FIELDS_LIMIT:
+            return None
         return Head(start, fields, framing)
 
+    def parse(self, block: bytes) -> Head:
+        """Parse a head (RFC 9112 sections 4 and 5), given without the empty line that ends it.
+
+        Raises:
+            MalformedMessage: the block breaks the grammar.
+            MessageTooLarge: a line or the number of fields is over its limit.
+        """
+        lines = _split_lines(block)
+        first = lines.pop(0)
+        start = self._starts.get(first) or self._learn_start(first)
+        framing: dict[bytes, list[bytes]] = {}
+        return Head(start, self.parse_fields(lines, framing), framing)
+
     def parse_fields(self, lines: list[bytes], framing: dict[bytes, list[bytes]]) -> list[tuple[bytes, bytes]]:
-        """Parse field lines (RFC 9112 section 5) one by one, for some have not been seen before, or frame in turn.
+        """Parse field lines (RFC 9112 section 5).
 
         Values of the fields that frame a message are added to `framing` too. Folded lines are joined by one space.
 
@@ -215,12 +226,11 @@ async def read_head(reader: WireReader, parser: HeadParser) -> Head:
     for _ in range(INTERIM_LIMIT + 1):
         data = await reader.receive()
         block, end, rest = data.partition(b"\r\n\r\n")
-        lines = block.split(b"\r\n")
-        if end and block.count(b"\n") < len(lines) and len(block) <= HEAD_LIMIT:
+        head = parser.recall(block) if end else None
+        if head is not None:
             reader.pending = rest
-        else:  # it has not all come, or lines end otherwise
-            lines = _split_lines(await _read_block(reader, data))
-        head = parser.parse(lines)
+        else:
+            head = parser.parse(await _read_block(reader, data))
         if head.status >= 200:
             return head
         if head.status == 101:
