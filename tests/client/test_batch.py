@@ -860,7 +860,7 @@ SCRIPTS = {
     """,
 }
 
-# A program that was started in the background ignores SIGINT, and asyncio's own remarks on a slow step are not ours.
+# A program that was started in the background ignores SIGINT; what asyncio remarks on a slow step is not ours.
 FRAME = """
 import asyncio, itertools, logging, os, signal, sys
 import asyncfetch
