@@ -116,7 +116,7 @@ class Get:
         if self.quiet:
             return "none"
         beside = self.is_typed or (self.results_name == "-" and is_terminal(sys.stdout))
-        return "plain" if self.progress == "auto" and beside else self.progress
+        return "plain" if self.progress in ("auto", "live") and beside else self.progress
 
 
 def get(options: Get, client_options: ClientOptions) -> int:
@@ -196,6 +196,8 @@ class _Run:
         self._started = monotonic()
         if progress.remark:
             self._say(progress.remark)
+        elif options.progress == "live" and options.how_to_show == "plain":
+            self._say("no live view: what is typed or printed on the same terminal would tear it up")
         if options.is_typed and not options.quiet:
             self._say("type URLs, one a line; Ctrl-D at the beginning of a line ends the list")
 
