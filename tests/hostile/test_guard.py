@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -320,6 +323,29 @@ async def test_redirects_by_name_are_judged_by_address(server: FaultServer) -> N
             await client.get(server.url(host=GOOD))
         assert names.asked == 1
     assert forbidden_connections(server) == 0
+
+
+# --- the README
+
+
+async def test_the_readme_s_service_reaches_nothing_inside(
+    server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The code that the README offers to web services is guarded, bounded, and works for what is allowed."""
+    text = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    chapter = text.split("## URLs that your users name\n")[1].split("\n## ")[0]
+    [code] = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
+    readme: dict[str, Any] = {}
+    exec(code, readme)
+    server.route("/large", Reply(200, bytes(2**20 + 1)))
+    await readme["main"](server.url())
+    assert capsys.readouterr().out == "connect.blocked\n"
+    assert server.seen.connections == 0
+    async with readme["open_client"](AddressGuard(public_only=True, allow=[FORBIDDEN])) as client:
+        assert await readme["look_at"](client, server.url()) == "200 7 bytes"
+        assert await readme["look_at"](client, server.url("/large")) == "body.too_large"
+        server.route("/", redirect(server.url(host=GOOD)))
+        assert await readme["look_at"](client, server.url()) == "connect.blocked"
 
 
 # --- the command
