@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from asyncfetch.client.misuse import check_fields
 from asyncfetch.errors import FetchError, InvalidRedirect, InvalidURL, StatusError, TooManyRedirects
 from asyncfetch.result import HeaderTypes, Request, Response, Result, Timings
 from asyncfetch.scheduler import Lane, Turn
@@ -80,21 +81,28 @@ def sensitive_names(further: Iterable[str]) -> frozenset[str]:
 
     Raises:
         ValueError: one of the further names is none that a header can have; it would protect nothing.
-        TypeError: they are a single string.
+        TypeError: they are a single string, or something else than strings.
     """
     if isinstance(further, str):
         raise TypeError("sensitive_headers takes an iterable of names, not a single one")
     names = list(further)
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"sensitive_headers takes names, not {name!r}")
         check_field(name, "")
     return SENSITIVE_HEADERS.union(name.lower() for name in names)
 
 
 def merge_fields(base: FieldPairs, given: HeaderTypes | None) -> FieldPairs:
-    """Put given fields over a base: same names, in any case, are replaced; a value of None removes the field."""
+    """Put given fields over a base: same names, in any case, are replaced; a value of None removes the field.
+
+    Raises:
+        TypeError: they are no fields.
+    """
     if not given:
         return base
     pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
+    check_fields(pairs)
     names = {name.lower() for name, _ in pairs}
     kept = [(name, value) for name, value in base if name.lower() not in names]
     return kept + [(name, value) for name, value in pairs if value is not None]
