@@ -52,7 +52,7 @@ class Request(msgspec.Struct):
     def __repr__(self) -> str:
         """Show it without credentials, and without what may be one: the values of headers."""
         fields = self.headers.items() if isinstance(self.headers, Mapping) else self.headers or ()
-        names = [name for name, _ in fields]
+        names = [field[0] for field in fields]
         return f"Request({redacted(self.url)!r}, index={self.index}, method={self.method!r}, headers={names})"
 
 

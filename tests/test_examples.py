@@ -78,6 +78,13 @@ def test_form(path: Path) -> None:
     assert f"test_{path.stem}" in globals()
 
 
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
+def test_without_arguments(path: Path) -> None:
+    """Without what it needs, an example says how it is run, and fails."""
+    [line] = run(path.stem, status=1)
+    assert line == path.read_text().splitlines()[0].strip('"')
+
+
 def test_one_url(fault_server: FaultServer) -> None:
     """It prints status, type and text, of a 404 as well."""
     fault_server.route("/", Reply(200, "Grüße".encode(), {"Content-Type": "text/plain; charset=utf-8"}, gzip=True))

@@ -354,6 +354,10 @@ class FetchMany:
     def __init__(self, start: Callable[[], Batch]) -> None:
         self._start = start
 
+    def __repr__(self) -> str:
+        """Show how far it is."""
+        return f"<FetchMany {'ended' if self._closed or (self._batch and self._batch.is_done) else 'not ended'}>"
+
     def __aiter__(self) -> Self:
         return self
 

@@ -442,11 +442,13 @@ def test_urls_can_be_typed(fault_server: FaultServer) -> None:
 
 
 @slow
-def test_records_on_a_terminal_are_not_torn_up(fault_server: FaultServer) -> None:
-    """-o - on a terminal prints records, and no live view between them."""
+@pytest.mark.parametrize("progress", ["auto", "live", "plain", "none"])
+def test_records_on_a_terminal_are_not_torn_up(fault_server: FaultServer, progress: str) -> None:
+    """-o - on a terminal prints records, and no live view between them, even if one was asked for."""
     fault_server.route("/", Reply(200, delay=0.3))
-    with Terminal("get", fault_server.url("/"), "-o", "-", size=(400, 30)) as terminal:
+    with Terminal("get", fault_server.url("/"), "-o", "-", "--progress", progress, size=(400, 30)) as terminal:
         assert terminal.end() == 0
+        assert ("no live view: " in terminal.text) is (progress == "live")
         assert b"\x1b[?25l" not in terminal.written
         lines = [line for line in terminal.text.splitlines() if line.startswith("{")]
         assert [code_of(json.loads(line)) for line in lines] == [""]
