@@ -34,6 +34,7 @@ from asyncfetch.display import (
 from asyncfetch.job import (
     MAX_FAILURES,
     Bodies,
+    InputSettings,
     Job,
     JobError,
     JobOutcome,
@@ -150,7 +151,7 @@ def get(options: Get, client_options: ClientOptions) -> int:
 
 def _open_sources(options: Get, client_options: ClientOptions) -> Sources:
     stdin = None if sys.stdin is None else sys.stdin.buffer
-    return open_sources(options.specs, stdin, method=client_options.method)
+    return open_sources(options.specs, stdin, settings=InputSettings(method=client_options.method))
 
 
 def _open_journal(name: str, options: Get) -> Journal:

@@ -13,6 +13,7 @@ be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a 
 from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.compact import Compacted, compact
 from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
+from asyncfetch.job.inputs import InputSettings
 from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
 from asyncfetch.job.journal import Journal, open_journal
 from asyncfetch.job.outcome import JobOutcome
@@ -24,6 +25,7 @@ __all__ = [
     "MAX_FAILURES",
     "Bodies",
     "Compacted",
+    "InputSettings",
     "Job",
     "JobError",
     "JobOutcome",
