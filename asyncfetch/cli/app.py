@@ -15,6 +15,7 @@ from click.shell_completion import shell_complete
 
 from asyncfetch import __version__
 from asyncfetch.cli.exits import Exit, UsageProblem, put
+from asyncfetch.cli.inputs import InputOptions, input_options
 from asyncfetch.cli.options import (
     IN_AND_OUT,
     SHOWN,
@@ -81,10 +82,6 @@ def app(ctx: click.Context) -> None:
 @app.command(context_settings=CONTEXT)
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
 @click.option(
-    "-i", "--input-file", type=filled, multiple=True, metavar="FILE", panel=IN_AND_OUT,
-    help="A further file of URLs; - is stdin. Can be repeated.",
-)  # fmt: skip
-@click.option(
     "-o", "--output", type=filled, metavar="FILE", panel=IN_AND_OUT,
     help="Write one JSON line for each URL here; - is stdout.",
 )  # fmt: skip
@@ -101,6 +98,7 @@ def app(ctx: click.Context) -> None:
     "--retry-failed", type=error_codes, is_flag=False, flag_value="", metavar="[=CODES]", panel=IN_AND_OUT,
     help="With -c, fetch again what failed: all, or codes as in dns,timeout,http.5xx. The last record counts.",
 )  # fmt: skip
+@input_options
 @limit_options
 @stop_options
 @request_options
@@ -141,8 +139,8 @@ def get(**options: Any) -> int:
     if options["go_on"]:
         options = remembered_options(options, _given())
     settings = settings_for(options)
-    client_options = ClientOptions.take_from(options)
-    return run(Get(**options, settings=settings), client_options)
+    client_options, inputs = ClientOptions.take_from(options), InputOptions.take_from(options)
+    return run(Get(**options, inputs=inputs, settings=settings), client_options)
 
 
 def _given() -> set[str]:

@@ -46,6 +46,7 @@ __all__ = [
     "limit_options",
     "redirect_option",
     "request_options",
+    "stacked",
     "stop_options",
 ]
 
@@ -61,7 +62,9 @@ SHOWN = "What is shown"
 _BUFFERED = 24  # results that wait to be recorded, besides the 40 that the job collects: a kill costs no more
 
 
-def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Make one decorator of several options, in their order in the help."""
+
     def apply(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -70,7 +73,7 @@ def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-limit_options = _stacked(
+limit_options = stacked(
     click.option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=_HOW_MUCH,
                  help="Requests in flight at once."),
     click.option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=_HOW_MUCH,
@@ -82,13 +85,13 @@ limit_options = _stacked(
                  help="Give up a body that is larger, decoded; k, M and G are 1024s."),
 )  # fmt: skip
 
-stop_options = _stacked(
+stop_options = stacked(
     click.option("--fail-early", is_flag=True, panel=_HOW_MUCH, help="Stop at the first URL that is not ok."),
     click.option("--max-failures", type=count, metavar="N", show_default="never", panel=_HOW_MUCH,
                  help="Stop after N URLs that are not ok."),
 )  # fmt: skip
 
-request_options = _stacked(
+request_options = stacked(
     click.option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'", panel=_REQUESTS,
                  help="Send this header with every request; 'NAME:' drops a default, 'NAME;' sends it empty. "
                       "Can be repeated."),
@@ -107,14 +110,14 @@ request_options = _stacked(
 
 def redirect_option(*names: str, **settings: Any) -> Callable[[F], F]:
     """Declare whether redirects are followed, as the command says, and how many."""
-    return _stacked(
+    return stacked(
         click.option(*names, panel=_REQUESTS, **settings),
         click.option("--max-redirs", type=number, default=10, show_default=True, metavar="N", panel=_REQUESTS,
                      help="Follow at most this many redirects in a row."),
     )  # fmt: skip
 
 
-connection_options = _stacked(
+connection_options = stacked(
     click.option("-m", "--max-time", type=seconds, metavar="S", show_default="no limit", panel=_TIMES,
                  help="One attempt with its redirects; time in the queue does not count."),
     click.option("--connect-timeout", type=seconds, default=10, show_default=True, metavar="S", panel=_TIMES,
@@ -226,7 +229,7 @@ class ClientOptions:
                     max_streamed=self.max_filesize,
                     buffered=_BUFFERED,
                 ),
-                timeouts=self._timeouts(),
+                timeouts=self.timeouts,
                 retry=self._retry(),
                 redirects=Redirects(follow=self.location, most=self.max_redirs),
                 tls=TLSSettings(
@@ -245,7 +248,9 @@ class ClientOptions:
         """Say how often to try again; without `waits`, not even after a pause that the host asks for."""
         return Retry(attempts=self.retry + 1) if self.waits else Retry(attempts=self.retry + 1, wait_budget=0.0)
 
-    def _timeouts(self) -> Timeouts:
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long each phase may take."""
         return Timeouts(
             connect=self.connect_timeout,
             head=self.head_timeout,
