@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 __all__ = ["Get", "get"]
 
 GRACE = 5.0  # seconds that requests in flight get after the first signal
-_LEAVING_OUT = "--include, --exclude or --dedupe"
 _AT_ONCE = 0.4  # seconds that flushing gets after the second
 
 
@@ -314,13 +313,17 @@ class _Run:
 
     def _why_nothing(self) -> str:
         left_out = self._sources.left_out
-        return f"{_LEAVING_OUT} left all {left_out:,} URLs out" if left_out else "no URLs in the input"
+        return (
+            f"{self._options.inputs.leaving_out} left all {left_out:,} URLs out"
+            if left_out
+            else "no URLs in the input"
+        )
 
     def _remarks(self, outcome: JobOutcome) -> list[str]:
         """Say where everything is, and why the job ended before the list did."""
         remarks = []
         if left_out := self._sources.left_out:
-            remarks.append(f"{left_out:,} left out by {_LEAVING_OUT}")
+            remarks.append(f"{left_out:,} left out by {self._options.inputs.leaving_out}")
         if outcome.earlier:
             remarks.append(f"{outcome.earlier:,} had been recorded before ({outcome.earlier_failed:,} not ok)")
         if outcome.stopped_by == MAX_FAILURES:

@@ -59,6 +59,12 @@ class InputOptions:
         """Take what belongs here out of a command's options."""
         return cls(**{name: options.pop(name) for name in cls.__slots__ if name in options})
 
+    @property
+    def leaving_out(self) -> str:
+        """The options that leave URLs out, as they are called."""
+        given = {"--include": self.include, "--exclude": self.exclude, "--dedupe": self.dedupe}
+        return " and ".join(name for name, value in given.items() if value)
+
     def open(self, specs: Iterable[str], client_options: ClientOptions) -> Sources:
         """Look at every source, sitemaps last.
 

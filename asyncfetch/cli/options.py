@@ -39,6 +39,7 @@ from asyncfetch.client import SENSITIVE_HEADERS
 from asyncfetch.result import Method
 
 __all__ = [
+    "HOW_MUCH",
     "IN_AND_OUT",
     "SHOWN",
     "ClientOptions",
@@ -53,7 +54,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 IN_AND_OUT = "In and out"
-_HOW_MUCH = "How much at once, and when to stop"
+HOW_MUCH = "How much at once, and when to stop"
 _REQUESTS = "Requests"
 _TIMES = "Timeouts, in seconds"
 _TLS = "TLS"
@@ -74,20 +75,20 @@ def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 limit_options = stacked(
-    click.option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=_HOW_MUCH,
+    click.option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Requests in flight at once."),
-    click.option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=_HOW_MUCH,
+    click.option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Of these, to one host."),
-    click.option("--retry", type=number, default=2, show_default=True, metavar="N", panel=_HOW_MUCH,
+    click.option("--retry", type=number, default=2, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Further attempts after what may pass: failed connections, timeouts, cut answers, 429, 503 "
                       "and the like. Waiting because a host asks for it (Retry-After) uses none up."),
-    click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=_HOW_MUCH,
+    click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=HOW_MUCH,
                  help="Give up a body that is larger, decoded; k, M and G are 1024s."),
 )  # fmt: skip
 
 stop_options = stacked(
-    click.option("--fail-early", is_flag=True, panel=_HOW_MUCH, help="Stop at the first URL that is not ok."),
-    click.option("--max-failures", type=count, metavar="N", show_default="never", panel=_HOW_MUCH,
+    click.option("--fail-early", is_flag=True, panel=HOW_MUCH, help="Stop at the first URL that is not ok."),
+    click.option("--max-failures", type=count, metavar="N", show_default="never", panel=HOW_MUCH,
                  help="Stop after N URLs that are not ok."),
 )  # fmt: skip
 

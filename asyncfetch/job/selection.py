@@ -13,24 +13,22 @@ from asyncfetch.job.inputs import InputSettings
 from asyncfetch.job.lines import Line
 from asyncfetch.url import Url
 
-__all__ = ["Selection", "digest_of"]
+__all__ = ["DIGEST", "Selection", "digest_of"]
 
-_DIGEST = 15  # bytes; as a Python object it takes the same 48 as one of 1 byte
+DIGEST = 15
+"""Bytes of a digest; as a Python object it takes the same 48 as one of 8."""
+
 _KEY = os.urandom(16)  # nobody can write a list in which two URLs have the same digest
 
 
-def digest_of(url: str) -> bytes:
-    """Return 15 bytes that tell what a request for a URL would ask for: other spellings of a URL have the same.
+def digest_of(url: Url | str) -> bytes:
+    """Return `DIGEST` bytes that tell what a request for a URL would ask for, or those of any text.
 
-    Credentials count, the fragment does not: it is never sent. That two of 10,000,000 URLs have the same by chance
-    happens once in 10^22 runs. Only this process knows the key.
+    Other spellings of a URL have the same. Credentials count, the fragment does not: it is never sent. That two of
+    10,000,000 URLs have the same by chance happens once in 10^22 runs. Only this process knows the key.
     """
-    try:
-        parsed = Url.parse(url)
-        url = f"{parsed.userinfo}@{parsed.href}"
-    except InvalidURL:
-        pass
-    return blake2b(url.encode("utf-8", "surrogatepass"), digest_size=_DIGEST, key=_KEY).digest()
+    text = url if isinstance(url, str) else f"{url.userinfo}@{url.href}"
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=DIGEST, key=_KEY).digest()
 
 
 class Selection:
@@ -71,7 +69,10 @@ class Selection:
         return self._seen is None or self._is_new(self._seen, url)
 
     def _is_new(self, seen: set[bytes], url: str) -> bool:
-        digest = digest_of(url)
+        try:
+            digest = digest_of(Url.parse(url))
+        except InvalidURL:
+            digest = digest_of(url)
         if digest in seen:
             return False
         seen.add(digest)

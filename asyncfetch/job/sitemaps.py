@@ -85,7 +85,10 @@ class SitemapFetcher:
             Unreadable: it cannot be fetched, or is no sitemap.
         """
         content = self.fetch(url)
-        Sitemap().feed(next(unpacked(pieces(content)), b""))
+        begin, reader = unpacked(pieces(content)), Sitemap()
+        reader.feed(next(begin, b""))
+        if next(begin, None) is None:
+            reader.finish()
         self._kept[url] = content
 
     def fetch(self, url: str) -> bytes:
