@@ -96,7 +96,6 @@ def _outlook(found: Found, sources: Sources) -> Outlook:
         invalid=[InvalidShare(reason.text, reason.count, reason.example) for reason in found.invalid],
         hosts=[HostShare(host.key, host.requests, host.seconds) for host in found.hosts],
         host_count=found.host_count,
-        missed=found.missed,
         sizes=[SizeShare(*size) for size in found.sizes],
         seconds=found.seconds,
         is_decided_by_host=found.is_decided_by_host,

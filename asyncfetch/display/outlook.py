@@ -60,7 +60,6 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         invalid: what cannot be fetched, by reason.
         hosts: those with the most requests, the largest first.
         host_count: how many hosts there are.
-        missed: requests that the count of a host may lack.
         sizes: how large the hosts are, the smallest first.
         seconds: the least time.
         is_decided_by_host: whether the largest host decides on it.
@@ -74,7 +73,6 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     invalid: Sequence[InvalidShare]
     hosts: Sequence[HostShare]
     host_count: int
-    missed: int
     sizes: Sequence[SizeShare]
     seconds: float
     is_decided_by_host: bool
@@ -131,10 +129,6 @@ def _host_table(outlook: Outlook, width: int, marks: Marks) -> Text:
     table = laid_out(columns, width, marks)
     if (more := outlook.host_count - len(hosts)) > 0:
         table.append(f"\nand {units.counted(more, 'more host')}", "dim")
-    if outlook.missed:
-        table.append(
-            f"\neach host may have up to {units.count(outlook.missed)} more: there are too many hosts", "dim"
-        )
     return table
 
 
@@ -170,8 +164,6 @@ def _time(outlook: Outlook) -> Text:
         words.append(f", decided by {name} with {units.counted(first.requests, 'URL')}")
     else:
         words.append(", decided by the number of requests at once")
-    if outlook.missed:
-        words.append(", or more")
     limits = f"{total:,} at once (-j), {per_host:,} to one host (--max-per-host)"
     assumed = f"assumed: {seconds:g} s a request (--seconds-per-request), no failures, no pauses"
     return words.append(f"\n{limits}; {assumed}", "dim")
@@ -204,7 +196,6 @@ def outlook_json(outlook: Outlook) -> dict[str, Any]:
         "host_count": outlook.host_count,
         "hosts": [_host_json(share, outlook.requests) for share in outlook.hosts],
         "more_hosts": outlook.host_count - len(outlook.hosts),
-        "host_counts_lack_at_most": outlook.missed,
         "sizes": [msgspec.structs.asdict(share) for share in outlook.sizes],
         "least_seconds": round(outlook.seconds, 3),
         "decided_by": outlook.hosts[0].host if outlook.is_decided_by_host else "jobs",

@@ -1,31 +1,28 @@
-"""Counting among any number of things with memory that does not grow with them.
+"""Counting among any number of things with memory that does not grow with them, and exactly.
 
-`Distinct` is exact: what does not fit into 32 MiB goes to 64 temporary files, each of which is counted by itself.
-10,000,000 URLs are 150 MB there, and while one file is counted it takes 15 MB of memory. `Tally` keeps those that
-come most often, and knows by how much it can be wrong about any.
+What does not fit into memory goes to 64 temporary files, by what it is; at the end each file is counted by itself.
+10,000,000 different URLs are 150 MB there, and take 15 MB of memory while a file is counted.
 """
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import BinaryIO, Self
+from zlib import crc32
 
 __all__ = ["Distinct", "Tally"]
 
 _PARTS = 64
 _IN_MEMORY = 32 << 20
+_NAMES_IN_MEMORY = 100_000
 
 
-class Distinct:
-    """Counts different digests of one length."""
+class _Parts:
+    """Temporary files without names, opened when they are needed."""
 
-    def __init__(self, size: int, in_memory: int = _IN_MEMORY) -> None:
-        """Begin with none; each is `size` bytes long, and up to `in_memory` bytes of them are kept in memory."""
-        self._size = size
-        self._parts = [bytearray() for _ in range(_PARTS)]
-        self._held = 0
-        self._in_memory = in_memory
+    def __init__(self) -> None:
         self._files: list[BinaryIO] = []
         self._opened = ExitStack()
 
@@ -34,6 +31,42 @@ class Distinct:
 
     def __exit__(self, *_: object) -> None:
         self._opened.close()
+
+    def _append(self, parts: list[bytearray]) -> None:
+        """Move what each part holds to its file.
+
+        Raises:
+            OSError: there is no room for it on the disk.
+        """
+        if not self._files:
+            for _ in range(_PARTS):
+                self._files.append(self._opened.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115
+        for file, part in zip(self._files, parts, strict=True):
+            file.write(part)
+            part.clear()
+
+    def _take(self, number: int) -> bytes:
+        """Return what was moved to a file.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        if not self._files:
+            return b""
+        self._files[number].seek(0)
+        return self._files[number].read()
+
+
+class Distinct(_Parts):
+    """Counts different digests of one length."""
+
+    def __init__(self, size: int, in_memory: int = _IN_MEMORY) -> None:
+        """Begin with none; each is `size` bytes long, and up to `in_memory` bytes of them are kept in memory."""
+        super().__init__()
+        self._size = size
+        self._parts = [bytearray() for _ in range(_PARTS)]
+        self._held = 0
+        self._in_memory = in_memory
 
     def add(self, digest: bytes) -> None:
         """Take one in.
@@ -44,7 +77,8 @@ class Distinct:
         self._parts[digest[0] % _PARTS] += digest
         self._held += self._size
         if self._held >= self._in_memory:
-            self._spill()
+            self._append(self._parts)
+            self._held = 0
 
     def count(self) -> int:
         """Return how many different ones there were.
@@ -52,53 +86,55 @@ class Distinct:
         Raises:
             OSError: what was put to the disk cannot be read.
         """
-        return sum(self._count_part(number) for number in range(_PARTS))
-
-    def _spill(self) -> None:
-        if not self._files:
-            for _ in range(_PARTS):
-                self._files.append(self._opened.enter_context(tempfile.TemporaryFile()))  # noqa: SIM115
-        for file, part in zip(self._files, self._parts, strict=True):
-            file.write(part)
-            part.clear()
-        self._held = 0
-
-    def _count_part(self, number: int) -> int:
-        part = bytes(self._parts[number])
-        if self._files:
-            self._files[number].seek(0)
-            part += self._files[number].read()
-        size = self._size
-        return len({part[start : start + size] for start in range(0, len(part), size)})
+        size, different = self._size, 0
+        for number in range(_PARTS):
+            part = self._take(number) + self._parts[number]
+            different += len({part[start : start + size] for start in range(0, len(part), size)})
+        return different
 
 
-class Tally:
-    """Counts how often each name comes, for the `most` that come most often.
+class Tally(_Parts):
+    """Counts how often each name comes; a name is ASCII without blanks."""
 
-    Attributes:
-        counts: how often each came; up to `missed` less than it did.
-        missed: what a count may lack, because its name had been dropped before; 0 is exact.
-    """
+    def __init__(self, in_memory: int = _NAMES_IN_MEMORY) -> None:
+        """Begin with none; the counts of so many names are kept in memory."""
+        super().__init__()
+        self._counts: dict[str, int] = {}
+        self._in_memory = in_memory
+        self._has_moved = False
 
-    def __init__(self, most: int) -> None:
-        self.counts: dict[str, int] = {}
-        self.missed = 0
-        self._most = most
+    def add(self, name: str) -> None:
+        """Count a name once more.
 
-    def add(self, name: str) -> bool:
-        """Count a name once more, and say whether it was not among the counts."""
-        counts = self.counts
-        known = counts.get(name)
-        if known is not None:
-            counts[name] = known + 1
-            return False
-        if len(counts) >= self._most:
-            self._drop()
-        self.counts[name] = 1
-        return True
+        Raises:
+            OSError: there is no room for more names on the disk.
+        """
+        counts = self._counts
+        counts[name] = counts.get(name, 0) + 1
+        if len(counts) > self._in_memory:
+            self._move()
 
-    def _drop(self) -> None:
-        """Drop at least half of the names, those that came least often."""
-        threshold = sorted(self.counts.values())[len(self.counts) // 2]
-        self.counts = {name: count for name, count in self.counts.items() if count > threshold}
-        self.missed += threshold
+    def items(self) -> Iterator[tuple[str, int]]:
+        """Give each name once, and how often it came.
+
+        Raises:
+            OSError: what was put to the disk cannot be read.
+        """
+        if not self._has_moved:
+            yield from self._counts.items()
+            return
+        self._move()
+        for number in range(_PARTS):
+            counts: dict[str, int] = {}
+            for line in self._take(number).splitlines():
+                name, _, count = line.decode("ascii").partition(" ")
+                counts[name] = counts.get(name, 0) + int(count)
+            yield from counts.items()
+
+    def _move(self) -> None:
+        parts = [bytearray() for _ in range(_PARTS)]
+        for name, count in self._counts.items():
+            parts[crc32(name.encode("ascii")) % _PARTS] += b"%b %d\n" % (name.encode("ascii"), count)
+        self._append(parts)
+        self._counts.clear()
+        self._has_moved = True

@@ -1,13 +1,14 @@
 """What a list would be to fetch: its entries, what is wrong with them, its hosts, and the least time that it takes.
 
-Nothing is fetched. The memory is bounded, whatever the length of the list: duplicates are counted exactly, on the
-disk if need be, hosts exactly up to 100,000 (`distinct`), and at most 1000 reasons are told apart.
+Nothing is fetched. The memory is bounded, whatever the length of the list: duplicates and hosts are counted on the
+disk if need be (`distinct`), and at most 1000 reasons are told apart.
 """
 
 from __future__ import annotations
 
 import heapq
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from typing import Self
@@ -21,7 +22,6 @@ from asyncfetch.url import Url
 
 __all__ = ["HostPlan", "Pace", "Plan", "Planner", "Reason"]
 
-_MOST_HOSTS = 100_000
 _MOST_REASONS = 1000
 _LISTED = 20
 _OTHER = "other reasons"
@@ -80,9 +80,7 @@ class Plan:
         invalid: why others cannot be fetched, the most frequent first.
         hosts: the hosts with the most requests, at most 20.
         host_count: how many hosts there are.
-        missed: requests that the count of a host may lack; 0 means that every host was counted exactly.
-        sizes: (least requests of a host, how many such hosts, their requests): 1, 2 to 9, 10 to 99 and so on. A
-            host that was not counted exactly is where its count is.
+        sizes: (least requests of a host, how many such hosts, their requests): 1, 2 to 9, 10 to 99 and so on.
         pace: what the times are computed from.
     """
 
@@ -91,7 +89,6 @@ class Plan:
     invalid: list[Reason]
     hosts: list[HostPlan]
     host_count: int
-    missed: int
     sizes: list[tuple[int, int, int]]
     pace: Pace
 
@@ -110,20 +107,19 @@ class Plan:
 class Planner:
     """Takes in the entries of a list. To be closed."""
 
-    def __init__(self, pace: Pace, most_hosts: int = _MOST_HOSTS) -> None:
+    def __init__(self, pace: Pace) -> None:
         self._pace = pace
         self._requests = 0
         self._reasons: dict[str, Reason] = {}
-        self._hosts = Tally(most_hosts)
-        self._different_urls = Distinct(DIGEST)
-        self._different_hosts = Distinct(DIGEST)
+        self._hosts = Tally()
+        self._urls = Distinct(DIGEST)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._different_urls.__exit__(*exc_info)
-        self._different_hosts.__exit__(*exc_info)
+        self._urls.__exit__(*exc_info)
+        self._hosts.__exit__(*exc_info)
 
     def add(self, requests: list[Request]) -> None:
         """Take some entries in.
@@ -141,10 +137,8 @@ class Planner:
                 self._refuse(request, error.detail)
                 continue
             self._requests += 1
-            self._different_urls.add(digest_of(url))
-            key = url.origin.key
-            if self._hosts.add(key):
-                self._different_hosts.add(digest_of(key))
+            self._urls.add(digest_of(url))
+            self._hosts.add(url.origin.key)
 
     def _refuse(self, request: Request, why: str) -> None:
         text = _QUOTED.sub("'...'", why)
@@ -161,22 +155,22 @@ class Planner:
         Raises:
             OSError: what was put to the disk cannot be read.
         """
-        largest = heapq.nlargest(_LISTED, self._hosts.counts.items(), key=lambda item: item[1])
+        sizes: dict[int, tuple[int, int]] = {}
+        largest = heapq.nlargest(_LISTED, self._sorted_into(sizes), key=lambda item: item[1])
         return Plan(
             requests=self._requests,
-            duplicates=self._requests - self._different_urls.count(),
+            duplicates=self._requests - self._urls.count(),
             invalid=sorted(self._reasons.values(), key=lambda reason: -reason.count),
             hosts=[HostPlan(key, count, self._pace.of_host(count)) for key, count in largest],
-            host_count=self._different_hosts.count(),
-            missed=self._hosts.missed,
-            sizes=self._sizes(),
+            host_count=sum(hosts for hosts, _ in sizes.values()),
+            sizes=[(least, *sizes[least]) for least in sorted(sizes)],
             pace=self._pace,
         )
 
-    def _sizes(self) -> list[tuple[int, int, int]]:
-        found: dict[int, tuple[int, int]] = {}
-        for count in self._hosts.counts.values():
+    def _sorted_into(self, sizes: dict[int, tuple[int, int]]) -> Iterator[tuple[str, int]]:
+        """Give every host with its requests, and count both by the size of the host."""
+        for key, count in self._hosts.items():
             least = 2 if 1 < count < 10 else 10 ** (len(str(count)) - 1)
-            hosts, requests = found.get(least, (0, 0))
-            found[least] = (hosts + 1, requests + count)
-        return [(least, hosts, requests) for least, (hosts, requests) in sorted(found.items())]
+            hosts, requests = sizes.get(least, (0, 0))
+            sizes[least] = (hosts + 1, requests + count)
+            yield key, count
