@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncfetch.job.lines import BLOCK, LONGEST_LINE, Line, LineSplitter, gunzipped, why_not_lines
+from asyncfetch.job.lines import BLOCK, LONGEST_LINE, Line, LineSplitter, why_not_lines
+from asyncfetch.job.packing import gunzipped
 
 BOM = b"\xef\xbb\xbf"
 

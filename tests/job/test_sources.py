@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import pytest
 
+from asyncfetch.job.blocks import BlockReader
 from asyncfetch.job.errors import SourceError
 from asyncfetch.job.sources import Place, Sources, open_sources
 from asyncfetch.result import Request
@@ -214,9 +215,11 @@ async def test_a_pipe_that_does_not_block() -> None:
 
 def test_a_thief_at_the_pipe() -> None:
     """If somebody else takes what was there to read, the reading goes on waiting."""
-    with pipe() as (reader, writer), Sources([]) as sources:
+    with pipe() as (reader, writer):
         os.set_blocking(reader.fileno(), False)
-        blocks = sources._blocks(reader.fileno(), regular=True)  # as if there always were something to read
+        blocks = BlockReader(may_wait=False).of_descriptor(
+            reader.fileno(), regular=True
+        )  # as if there always were something to read
         later = threading.Timer(0.01, writer.write, [b"http://a/\n"])
         later.start()
         assert next(blocks) == b"http://a/\n"
@@ -272,7 +275,7 @@ def test_a_read_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     sources = Sources([])
     with sources._reading:
         sources.close()
-    assert sources._next_batch() == []
+    assert sources.next_batch() == []
 
 
 # --- what is refused before the first request
