@@ -26,7 +26,7 @@ from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
 from asyncfetch.streams.http1 import HEAD_LIMIT
-from asyncfetch.streams.request import check_field, encode_fields
+from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OURS = frozenset({"host", "content-length", "transfer-encoding"})
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
+_RESTS_REMEMBERED = 1000
 
 
 class FieldBlocks:
@@ -52,7 +53,7 @@ class FieldBlocks:
         foreign: for origins that a redirect led to: without the sensitive fields.
     """
 
-    __slots__ = ("_pairs", "_sensitive", "foreign", "own")
+    __slots__ = ("_pairs", "_rests", "_sensitive", "foreign", "own")
 
     def __init__(self, pairs: FieldPairs, sensitive: frozenset[str]) -> None:
         """Encode the fields.
@@ -67,9 +68,22 @@ class FieldBlocks:
         self._sensitive = sensitive
         self.own = encode_fields(pairs)
         self.foreign = encode_fields(self._public())
+        self._rests: dict[str, bytes] = {}
 
     def _public(self) -> FieldPairs:
         return [(name, value) for name, value in self._pairs if name.lower() not in self._sensitive]
+
+    def rest_for(self, authority: str) -> bytes:
+        """Return what follows the request line, for an origin that the user named.
+
+        It is encoded once for each; what was encoded is forgotten when it gets too much.
+        """
+        rest = self._rests.get(authority)
+        if rest is None:
+            if len(self._rests) >= _RESTS_REMEMBERED:
+                self._rests.clear()
+            rest = self._rests[authority] = encode_rest(authority, self.own)
+        return rest
 
     def with_authorization(self, value: str, *, is_foreign: bool) -> bytes:
         """Encode the fields with another Authorization: a URL's own user and password."""
@@ -189,13 +203,16 @@ class Fetch(Turn):
         self.scope: anyio.CancelScope | None = None
         self.sink: Any = None
 
-    def request_fields(self) -> bytes:
-        """Return the fields to send to where it is going now: credentials only to whom they are meant for."""
-        credentials = self.url.credentials
-        if credentials is not None:
-            token = base64.b64encode(b":".join(credentials)).decode()
-            return self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
-        return self.blocks.foreign if self.is_foreign else self.blocks.own
+    def encode_request(self) -> bytes:
+        """Encode the request to where it is going now: credentials only to whom they are meant for."""
+        method, url = self.request.method, self.url
+        if not (url.userinfo or self.is_foreign):
+            return encode_request_line(method, url.target) + self.blocks.rest_for(url.origin.authority)
+        fields = self.blocks.foreign
+        if url.credentials is not None:
+            token = base64.b64encode(b":".join(url.credentials)).decode()
+            fields = self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
+        return encode_request(method, url.target, url.origin.authority, fields)
 
     # --- what a response means
 
@@ -228,6 +245,7 @@ class Fetch(Turn):
         """Go on to where a redirect leads; what is meant for the first origin only stays behind for good."""
         if url.origin != self.url.origin:
             self.is_foreign = True
+        response.history = []
         self.history.append(response)
         self.timings = Timings(queue=self.timings.queue)
         self.url = url
@@ -247,12 +265,17 @@ class Fetch(Turn):
     def make_response(self, exchange: Exchange) -> Response:
         """Describe the response whose head has just come."""
         head = exchange.head
-        response = Response(self.url.href, head.status, head.reason.decode("latin-1"), head.fields)
-        response.http_version = _VERSIONS[head.minor > 0]
-        response.ip = self.ip
-        response.reused = exchange.connection.served > 0
-        response.timings = self.timings
-        return response
+        return Response(
+            self.url.href,
+            head.status,
+            head.reason.decode("latin-1"),
+            head.fields,
+            _VERSIONS[head.minor > 0],
+            self.ip,
+            exchange.connection.served > 0,
+            self.timings,
+            self.history,
+        )
 
     def make_result(self, response: Response | None, error: FetchError | None) -> Result:
         """Close the book on this fetch."""
@@ -268,7 +291,7 @@ class Fetch(Turn):
             attempts=self.attempts,
             timings=self.timings,
             ip=self.ip,
-            redirects=[hop.url for hop in self.history],
+            redirects=[hop.url for hop in self.history] if self.history else [],
             ended=time.time(),
             sink=self.sink,
         )
