@@ -140,7 +140,7 @@ def get(options: Get, client_options: ClientOptions) -> int:
             if options.results_name is not None:
                 journal = opened.enter_context(_open_journal(options.results_name, options))
             safeguard = None
-            if journal is not None and journal.file is not None:
+            if journal is not None and journal.file is not None and journal.name != "-":  # stdout has no name
                 safeguard = opened.enter_context(Safeguard(journal, sources, options.settings, bodies))
             run = _Run(options, client, sources, journal, bodies, safeguard)
             outcome = run_in_loop(run.run, client_options.loop)
