@@ -37,6 +37,9 @@ class Request(msgspec.Struct):
         max_body: bytes of decoded body allowed, instead of `Limits.max_body`; None leaves it.
         context: anything; it comes back in the result.
         invalid: why this entry cannot be fetched, said by whoever read it; it then becomes `url.invalid`.
+        id: what the input calls this entry; it comes back in the record.
+        name: what the file of the body is to be called, if it is saved; None derives it from the URL.
+        sha256: digest that the body is to have, in lower-case hexadecimal.
     """
 
     url: str
@@ -48,11 +51,14 @@ class Request(msgspec.Struct):
     max_body: int | None = None
     context: Any = None
     invalid: str = ""
+    id: str | int | None = None
+    name: str | None = None
+    sha256: str | None = None
 
     def __repr__(self) -> str:
         """Show it without credentials, and without what may be one: the values of headers."""
         fields = self.headers.items() if isinstance(self.headers, Mapping) else self.headers or ()
-        names = [name for name, _ in fields]
+        names = [field[0] for field in fields]
         return f"Request({redacted(self.url)!r}, index={self.index}, method={self.method!r}, headers={names})"
 
 

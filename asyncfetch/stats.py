@@ -118,6 +118,11 @@ class HostStats:
         self.resumes_at = 0.0
         self.latency = LatencySketch()
 
+    def __repr__(self) -> str:
+        """Show the counts."""
+        counts = f"{self.done} done, {self.failed} failed, {self.in_flight} in flight"
+        return f"<HostStats of {self.key or 'all hosts'}: {counts}>"
+
     @property
     def ok(self) -> int:
         """Results that are ok."""
@@ -168,6 +173,10 @@ class Stats:
         self.hosts: dict[str, HostStats] = {}
         self.others = HostStats("(other hosts)")
         self.connections = 0
+
+    def __repr__(self) -> str:
+        """Show the counts."""
+        return f"<Stats: {len(self.hosts)} hosts, {self.connections} connections, {self.total}>"
 
     def host(self, key: str, limit: int = 0) -> HostStats:
         """Return the counters of a host, new ones at its first appearance."""

@@ -25,6 +25,7 @@ import anyio
 import msgspec
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.misuse import check_sink, explain_sink
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, LocalError, TotalTimeout
 from asyncfetch.result import Request, Response, Result
@@ -113,6 +114,7 @@ class Engine:
         self._retry = retry
         self._trace = trace
         self._parser = HeadParser()
+        self._known_sinks: set[type] = set()
         self._random = Random()  # noqa: S311
 
     async def run(self, fetch: Fetch) -> Result | None:
@@ -290,15 +292,24 @@ class Engine:
                 fetch.sink = sink
 
     def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
-        """Ask the list where the body goes, unless nobody wants it; None is into memory."""
+        """Ask the list where the body goes, unless nobody wants it; None is into memory.
+
+        Raises:
+            LocalError: it cannot be opened.
+            TypeError: what it is given is no sink.
+        """
         if fetch.batch is None or fetch.batch.sink is None:
             return None
         if response.is_error:
             return _DISCARD
         try:
-            return fetch.batch.sink(fetch.request, response)
+            sink = fetch.batch.sink(fetch.request, response)
         except OSError as error:
             raise _not_saved(error) from error
+        if sink is not None and type(sink) not in self._known_sinks:
+            check_sink(sink)
+            self._known_sinks.add(type(sink))
+        return sink
 
     async def _pour(self, opened: Opened, sink: Sink) -> None:
         exchange = opened.exchange
@@ -311,8 +322,9 @@ class Engine:
         except OSError as error:
             await _abort(sink)
             raise _not_saved(error) from error
-        except BaseException:
+        except BaseException as error:
             await _abort(sink)
+            explain_sink(sink, error)
             raise
 
     # --- what comes next
@@ -391,4 +403,8 @@ def _not_saved(error: OSError) -> LocalError:
 async def _abort(sink: Sink) -> None:
     """Let a sink forget its body, even while the task is being cancelled; that it cannot is no news by now."""
     with anyio.move_on_after(_ABORTING, shield=True), contextlib.suppress(OSError):
-        await sink.abort()
+        try:
+            await sink.abort()
+        except TypeError as error:
+            explain_sink(sink, error)
+            raise

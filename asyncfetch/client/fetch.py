@@ -11,12 +11,21 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from asyncfetch.errors import FetchError, InvalidRedirect, InvalidURL, StatusError, TooManyRedirects
+from asyncfetch.client.misuse import check_fields
+from asyncfetch.errors import (
+    FetchError,
+    InvalidRedirect,
+    InvalidURL,
+    MessageTooLarge,
+    StatusError,
+    TooManyRedirects,
+)
 from asyncfetch.result import HeaderTypes, Request, Response, Result, Timings
 from asyncfetch.scheduler import Lane, Turn
 from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
+from asyncfetch.streams.http1 import HEAD_LIMIT
 from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted
 
@@ -94,21 +103,28 @@ def sensitive_names(further: Iterable[str]) -> frozenset[str]:
 
     Raises:
         ValueError: one of the further names is none that a header can have; it would protect nothing.
-        TypeError: they are a single string.
+        TypeError: they are a single string, or something else than strings.
     """
     if isinstance(further, str):
         raise TypeError("sensitive_headers takes an iterable of names, not a single one")
     names = list(further)
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"sensitive_headers takes names, not {name!r}")
         check_field(name, "")
     return SENSITIVE_HEADERS.union(name.lower() for name in names)
 
 
 def merge_fields(base: FieldPairs, given: HeaderTypes | None) -> FieldPairs:
-    """Put given fields over a base: same names, in any case, are replaced; a value of None removes the field."""
+    """Put given fields over a base: same names, in any case, are replaced; a value of None removes the field.
+
+    Raises:
+        TypeError: they are no fields.
+    """
     if not given:
         return base
     pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
+    check_fields(pairs)
     names = {name.lower() for name, _ in pairs}
     kept = [(name, value) for name, value in base if name.lower() not in names]
     return kept + [(name, value) for name, value in pairs if value is not None]
@@ -127,6 +143,7 @@ class Fetch(Turn):
         attempts: attempts begun.
         waited: seconds waited because hosts asked for it.
         history: the redirects of this attempt so far.
+        redirect_bytes: the heads of these.
         added: the loop's time when it was first queued.
         spent: seconds that the earlier turns of this attempt took.
         timings, ip, reused: of the latest turn.
@@ -148,6 +165,7 @@ class Fetch(Turn):
         "ip",
         "is_foreign",
         "max_body",
+        "redirect_bytes",
         "request",
         "scope",
         "sink",
@@ -176,6 +194,7 @@ class Fetch(Turn):
         self.history: list[Response] = []
         self.added = 0.0
         self.spent = 0.0
+        self.redirect_bytes = 0
         self.timings = Timings()
         self.ip = ""
         self.is_foreign = False
@@ -202,6 +221,7 @@ class Fetch(Turn):
 
         Raises:
             TooManyRedirects: it was sent on `most` times before.
+            MessageTooLarge: the heads of its redirects, which are kept, have together more than 256 KiB.
             InvalidRedirect: the Location is empty, or cannot be fetched.
         """
         if response.status_code not in _REDIRECTS or not self.follow:
@@ -211,6 +231,9 @@ class Fetch(Turn):
             return None
         if len(self.history) >= most:
             raise TooManyRedirects(f"more than {most} redirects in a row")
+        self.redirect_bytes += sum(len(name) + len(value) + 4 for name, value in response.raw_headers)
+        if self.redirect_bytes > HEAD_LIMIT:
+            raise MessageTooLarge(f"the heads of the redirects are together larger than {HEAD_LIMIT // 1024} KiB")
         if not location:
             raise InvalidRedirect("the redirect cannot be followed: its Location is empty")
         try:
@@ -231,6 +254,7 @@ class Fetch(Turn):
     def start_over(self) -> None:
         """Forget what the last attempt did: the next one begins with the URL as given."""
         self.spent = 0.0
+        self.redirect_bytes = 0
         self.timings = Timings(queue=self.timings.queue)
         if self.history:
             self.url = Url.parse(self.request.url)

@@ -13,6 +13,7 @@ from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLar
 from asyncfetch.streams.wire import WireReader
 
 __all__ = [
+    "HEAD_LIMIT",
     "Framing",
     "Head",
     "HeadParser",
