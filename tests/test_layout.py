@@ -150,7 +150,7 @@ def test_public_names_exist_and_are_sorted() -> None:
 
 
 def test_public_names_are_loaded_when_they_are_used() -> None:
-    """`import asyncfetch` loads no module of its own but the version; each name and module is there when asked for."""
+    """`import asyncfetch` loads its version only; each public name and module is there when it is asked for."""
     code = "import sys, asyncfetch; print(*sys.modules); asyncfetch.errors.FetchError; asyncfetch.Limits"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name for name in run.stdout.split() if name.startswith("asyncfetch")}
