@@ -8,7 +8,6 @@ What decides is elsewhere: `fetch` and `scheduler.retry`.
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from asyncfetch.result import Request, Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
 from asyncfetch.streams.connection import OutOfDescriptors
+from asyncfetch.streams.descriptors import SHORTAGE
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
@@ -35,7 +35,6 @@ from asyncfetch.trace import Trace
 
 __all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
 
-_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
 _ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
 _NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
@@ -365,7 +364,7 @@ class Engine:
 
 def _is_shortage(error: BaseException | None) -> bool:
     """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
-    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in _SHORTAGE)
+    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in SHORTAGE)
 
 
 def _not_saved(error: OSError) -> LocalError:
