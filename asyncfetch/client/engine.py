@@ -237,6 +237,9 @@ class Engine:
 
     async def _connect(self, fetch: Fetch, total_at: float, *, fresh: bool) -> Exchange:
         """Get a connection within the connect timeout and the total."""
+        if fetch.refused is not None:
+            refused, fetch.refused = fetch.refused, None
+            raise refused
         most = fetch.timeouts.connect
         left = total_at - monotonic()
         try:
@@ -249,8 +252,9 @@ class Engine:
         if not connection.served:
             timings = fetch.timings
             self._turns.stats.connections += 1
-            timings.dns, timings.connect = connection.dns_time, connection.connect_time
+            timings.dns, timings.connect = fetch.naming + (connection.dns_time or 0.0), connection.connect_time
             timings.tls = connection.tls_time
+            fetch.naming = 0.0
         return Exchange(self._pool, connection)
 
     # --- the body

@@ -110,6 +110,8 @@ class Fetch(Turn):
         blocks: the fields to send.
         timeouts, follow, max_body: as the request or the client say.
         is_foreign: whether a redirect led away from the origin that the user named.
+        is_named: whether its name has been looked up before this turn; `naming` seconds that took.
+        refused: why it need not be tried to connect this time, or None.
         attempts: attempts begun.
         waited: seconds waited because hosts asked for it.
         history: the redirects of this attempt so far.
@@ -133,7 +135,10 @@ class Fetch(Turn):
         "index",
         "ip",
         "is_foreign",
+        "is_named",
         "max_body",
+        "naming",
+        "refused",
         "request",
         "scope",
         "sink",
@@ -165,6 +170,9 @@ class Fetch(Turn):
         self.timings = Timings()
         self.ip = ""
         self.is_foreign = False
+        self.is_named = False
+        self.naming = 0.0
+        self.refused: FetchError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.batch: Batch | None = None
         self.scope: anyio.CancelScope | None = None
@@ -206,6 +214,7 @@ class Fetch(Turn):
         if url.origin != self.url.origin:
             self.is_foreign = True
         self.history.append(response)
+        self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
         self.url = url
         self.host = url.origin.key
@@ -213,6 +222,7 @@ class Fetch(Turn):
     def start_over(self) -> None:
         """Forget what the last attempt did: the next one begins with the URL as given."""
         self.spent = 0.0
+        self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
         if self.history:
             self.url = Url.parse(self.request.url)

@@ -78,6 +78,14 @@ class Resolver:
             raise _translate(answer, host, self._network.address_family) from answer
         return [_with_port(info, port) for info in answer]
 
+    def knows(self, host: str, port: int) -> bool:
+        """Whether `resolve` would answer at once."""
+        if host[-1:].isdigit() or ":" in host:  # no name, for only an IP address ends so (WHATWG URL section 3.5)
+            return True
+        if self._overrides and f"{host}:{port}" in self._overrides:
+            return True
+        return self._cache.get(host, time.monotonic()) is not None
+
     def close(self) -> None:
         """End the threads; who still waits for a name gets `ResolutionFailed`.
 

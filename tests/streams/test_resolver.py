@@ -200,6 +200,21 @@ async def test_name_is_looked_up_once_for_all_ports(make_resolver: Make) -> None
     assert names.hosts == ["a.test"]
 
 
+async def test_knows_what_needs_no_look_up(make_resolver: Make) -> None:
+    """Addresses, names with an override for the port, and what is in the cache, good or bad, for its time."""
+    names = Names({"no.test": socket.gaierror(socket.EAI_NONAME, "no such name")})
+    resolver = make_resolver(names, overrides={"o.test:80": "192.0.2.9"}, name_ttl=0.05)
+    assert all(resolver.knows(host, 80) for host in ("127.0.0.1", "::1", "fe80::1%lo", "o.test"))
+    assert not any(resolver.knows(host, 81) for host in ("a.test", "o.test", "no.test"))
+    await resolver.resolve("a.test", 80)
+    with pytest.raises(NameNotFound):
+        await resolver.resolve("no.test", 80)
+    assert resolver.knows("a.test", 81)
+    assert resolver.knows("no.test", 81)
+    await asyncio.sleep(0.06)
+    assert not resolver.knows("a.test", 81)
+
+
 async def test_answers_expire(make_resolver: Make) -> None:
     """After `name_ttl` a name is looked up again."""
     names = Names()
