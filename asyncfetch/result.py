@@ -65,6 +65,7 @@ class Request(msgspec.Struct):
 class Timings(msgspec.Struct, omit_defaults=True):
     """Seconds of each phase; None where there was none (a reused connection has no `connect`).
 
+    The name is looked up before the first turn, as a rule: then `dns` is a part of `queue`, and not of `total`.
     `queue` is the time until the first turn, `total` the time of the last attempt with its redirects, the waiting
     for further turns not included.
     """

@@ -245,6 +245,9 @@ class Engine:
 
     async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
         """Open a connection within the connect timeout and the total."""
+        if fetch.refused is not None:
+            refused, fetch.refused = fetch.refused, None
+            raise refused
         most = fetch.timeouts.connect
         left = total_at - monotonic()
         try:
@@ -255,8 +258,9 @@ class Engine:
             raise
         self._turns.stats.connections += 1
         timings = fetch.timings
-        timings.dns, timings.connect = connection.dns_time, connection.connect_time
+        timings.dns, timings.connect = fetch.naming + (connection.dns_time or 0.0), connection.connect_time
         timings.tls = connection.tls_time
+        fetch.naming = 0.0
         return connection
 
     # --- the body
