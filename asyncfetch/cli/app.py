@@ -175,7 +175,7 @@ def plan(**options: Any) -> int:
         asyncfetch plan urls.txt --max-per-host 2
         asyncfetch plan urls.txt --json | jq .least_seconds
 
-    10 million URLs take a minute and 200 MB of memory, and 150 MB for temporary files.
+    10 million URLs take half a minute, 80 MB of memory and 150 MB in temporary files.
 
     Exit status: 0 the list was read to its end; 1 it was not; 2 refused; 130, 143 and 141 as with get.
     """
