@@ -72,6 +72,7 @@ def app(ctx: click.Context) -> None:
 
         asyncfetch demo                      see it work, no network needed
         asyncfetch show https://example.org  one URL, seen from start to end
+        asyncfetch plan urls.txt             what a list would be to fetch
         asyncfetch get urls.txt -P pages     a file of URLs, kept below pages/
 
     More about each command: asyncfetch get --help
@@ -116,7 +117,9 @@ def app(ctx: click.Context) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, panel=SHOWN, help="Print the closing summary as JSON on stdout.")
 def get(**options: Any) -> int:
-    """Fetch URLs from SOURCEs: URLs, files with one URL a line (also .gz), or - for stdin.
+    """Fetch URLs from SOURCEs: URLs, files of them, or - for stdin.
+
+    Files have one URL a line, or are tables (.csv, .tsv), JSON Lines (.jsonl) or sitemaps (.xml), also .gz and .zst.
 
     Data goes to stdout, everything else to stderr. Without -o and -P, records go to stdout unless it is a terminal.
 
