@@ -79,10 +79,11 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.final_url = response.url
         for name, value in response.raw_headers:
             attribute = _RECORDED_FIELDS.get(name) or _RECORDED_FIELDS.get(name.lower())
-            if attribute is not None and getattr(self, attribute) is None:
+            if attribute is not None and len(value) <= _RECORDED_AT_MOST and getattr(self, attribute) is None:
                 setattr(self, attribute, value.decode("latin-1"))
 
 
+_RECORDED_AT_MOST = 8 * 1024  # bytes of a field; a line of results is no place for the 128 KiB that one may have
 _RECORDED_FIELDS = {
     b"Content-Type": "content_type",
     b"content-type": "content_type",

@@ -51,6 +51,15 @@ async def record_of(entry: str | Request) -> dict[str, Any]:
 
 
 class TestRecord:
+    async def test_of_fields_without_measure(self, server: FaultServer) -> None:
+        """A server cannot fill the disk with its fields: one of more than 8 KiB is left out, not cut."""
+        most = 8 * 1024
+        headers = {"Content-Type": "x" * most, "ETag": "y" * (most + 1), "Last-Modified": "z" * 120_000}
+        server.route("/", Reply(200, b"", headers))
+        record = await record_of(server.url())
+        assert record["content_type"] == "x" * most
+        assert not {"etag", "last_modified"} & set(record)
+
     async def test_of_a_success(self, server: FaultServer) -> None:
         """Everything that is known, in the order of the table."""
         headers = {"content-type": "text/plain; x=\xe4", "ETag": '"e"', "LAST-MODIFIED": "yesterday"}

@@ -119,7 +119,7 @@ def app(ctx: click.Context) -> None:
 def get(**options: Any) -> int:
     """Fetch URLs from SOURCEs: URLs, files of them, or - for stdin.
 
-    Files have one URL a line, or are tables (.csv, .tsv), JSON Lines (.jsonl) or sitemaps (.xml), also .gz and .zst.
+    A file has one URL a line, or is a table (.csv, .tsv), JSON Lines (.jsonl) or a sitemap (.xml); .gz or .zst too.
 
     Data goes to stdout, everything else to stderr. Without -o and -P, records go to stdout unless it is a terminal.
 

@@ -24,6 +24,7 @@ from asyncfetch.display import (
     Examples,
     Mode,
     as_text,
+    be_patient,
     choose_progress,
     is_terminal,
     open_console,
@@ -52,6 +53,7 @@ __all__ = ["Get", "get"]
 
 GRACE = 5.0  # seconds that requests in flight get after the first signal
 _AT_ONCE = 0.4  # seconds that flushing gets after the second
+_FOR_THE_SCREEN = 1.0  # seconds that a screen which takes nothing is waited for after a signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +117,7 @@ class Get:
         if self.quiet:
             return "none"
         beside = self.is_typed or (self.results_name == "-" and is_terminal(sys.stdout))
-        return "plain" if self.progress == "auto" and beside else self.progress
+        return "plain" if self.progress in ("auto", "live") and beside else self.progress
 
 
 def get(options: Get, client_options: ClientOptions) -> int:
@@ -138,7 +140,7 @@ def get(options: Get, client_options: ClientOptions) -> int:
             if options.results_name is not None:
                 journal = opened.enter_context(_open_journal(options.results_name, options))
             safeguard = None
-            if journal is not None and journal.file is not None:
+            if journal is not None and journal.file is not None and journal.name != "-":  # stdout has no name
                 safeguard = opened.enter_context(Safeguard(journal, sources, options.settings, bodies))
             run = _Run(options, client, sources, journal, bodies, safeguard)
             outcome = run_in_loop(run.run, client_options.loop)
@@ -180,6 +182,7 @@ class _Run:
         self._safeguard = safeguard
         self._job: Job | None = None
         self._console = open_console(sys.stderr, color=options.color)
+        be_patient(self._console, 0.0)  # a signal could do nothing while the loop waits for the screen
         self._view = open_view(
             progress.shown, client.stats, console=self._console, clock=monotonic, total=self._total
         )
@@ -189,6 +192,8 @@ class _Run:
         self._started = monotonic()
         if progress.remark:
             self._say(progress.remark)
+        elif options.progress == "live" and options.how_to_show == "plain":
+            self._say("no live view: what is typed or printed on the same terminal would tear it up")
         if options.is_typed and not options.quiet:
             self._say("type URLs, one a line; Ctrl-D at the beginning of a line ends the list")
 
@@ -274,6 +279,7 @@ class _Run:
             OutputProblem: the summary cannot be written.
             BrokenPipeError: nobody reads it.
         """
+        be_patient(self._console, None if self._signal is None else _FOR_THE_SCREEN)
         ending = Ending(
             stats=self._client.stats,
             seconds=monotonic() - self._started,

@@ -14,8 +14,9 @@ view = open_view(progress.shown, client.stats, console=console, clock=loop.time,
 
 from __future__ import annotations
 
-from asyncfetch.display.choose import Mode, Progress, Shown, choose_progress, is_terminal, open_console, open_view
+from asyncfetch.display.choose import Mode, Progress, Shown, choose_progress, open_console, open_view
 from asyncfetch.display.notes import failure_line
+from asyncfetch.display.outlet import be_patient, is_terminal
 from asyncfetch.display.outlook import (
     HostShare,
     InvalidShare,
@@ -42,6 +43,7 @@ __all__ = [
     "SizeShare",
     "View",
     "as_text",
+    "be_patient",
     "choose_progress",
     "failure_line",
     "harmless",
