@@ -73,6 +73,7 @@ def app(ctx: click.Context) -> None:
 
         asyncfetch demo                      see it work, no network needed
         asyncfetch show https://example.org  one URL, seen from start to end
+        asyncfetch plan urls.txt             what a list would be to fetch
         asyncfetch get urls.txt -P pages     a file of URLs, kept below pages/
 
     More about each command: asyncfetch get --help
@@ -117,7 +118,9 @@ def app(ctx: click.Context) -> None:
 )
 @click.option("--json", "as_json", is_flag=True, panel=SHOWN, help="Print the closing summary as JSON on stdout.")
 def get(**options: Any) -> int:
-    """Fetch URLs from SOURCEs: URLs, files with one URL a line (also .gz), or - for stdin.
+    """Fetch URLs from SOURCEs: URLs, files of them, or - for stdin.
+
+    A file has one URL a line, or is a table (.csv, .tsv), JSON Lines (.jsonl) or a sitemap (.xml); .gz or .zst too.
 
     Data goes to stdout, everything else to stderr. Without -o and -P, records go to stdout unless it is a terminal.
 
@@ -176,7 +179,7 @@ def plan(**options: Any) -> int:
         asyncfetch plan urls.txt --max-per-host 2
         asyncfetch plan urls.txt --json | jq .least_seconds
 
-    10 million URLs take a minute and 200 MB of memory, and 150 MB for temporary files.
+    10 million URLs take half a minute, 80 MB of memory and 150 MB in temporary files.
 
     Exit status: 0 the list was read to its end; 1 it was not; 2 refused; 130, 143 and 141 as with get.
     """

@@ -100,9 +100,11 @@ class SitemapFetcher:
         """
         if (kept := self._kept.pop(url, None)) is not None:
             return kept
+        if self._is_called_off:
+            raise CalledOff
         portal = self._start()
         self._pending = portal.start_task_soon(self._get, url)
-        if self._is_called_off:
+        if self._is_called_off:  # in this very moment, by another thread
             self._pending.cancel()
         try:
             return self._pending.result()
