@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 import rich_click as click
@@ -22,6 +22,7 @@ from asyncfetch import (
     __version__,
 )
 from asyncfetch.cli.exits import UsageProblem
+from asyncfetch.cli.host_table import HostTable
 from asyncfetch.cli.running import LoopName
 from asyncfetch.cli.values import (
     count,
@@ -181,6 +182,7 @@ class ClientOptions:
     retry: int = 2
     waits: bool = True
     max_filesize: int | None = None
+    hosts: Mapping[str, HostTable] = field(default_factory=dict)
 
     @classmethod
     def take_from(cls, options: dict[str, Any]) -> ClientOptions:
