@@ -117,8 +117,8 @@ def read_config(name: str, known: Mapping[str, type]) -> Config:
     except RecursionError as error:
         raise UsageProblem(f"{name} is not a configuration: it is nested too deeply") from error
     hosts = tables.pop(_HOST, {})
-    if not isinstance(hosts, dict):
-        raise UsageProblem(f'{name}: {_HOST} is a table for each pattern: write [{_HOST}."*.example.org"]')
+    if not isinstance(hosts, dict) or not all(isinstance(table, dict) for table in hosts.values()):
+        raise UsageProblem(f'{name}: {_HOST} takes a table for each pattern: write [{_HOST}."*.example.org"]')
     _check_keys(tables, [*known, _HOST], name, "option")
     kind = msgspec.defstruct("Options", [(_as_field(key), known[key] | None, None) for key in known])
     _convert({_as_field(key): value for key, value in tables.items()}, kind, name)
@@ -145,13 +145,12 @@ def _load(name: str) -> tuple[bytes, bool]:
     return content, os.name == "posix" and stat.S_ISREG(mode) and bool(mode & _OTHERS_MAY)
 
 
-def _host_table(pattern: str, table: Any, name: str) -> HostTable:
+def _host_table(pattern: str, table: dict[str, Any], name: str) -> HostTable:
     where = f'{name}, [{_HOST}."{pattern}"]'
-    if isinstance(table, dict):
-        if (whole := _without_dots(pattern, table)) != pattern:
-            raise UsageProblem(f'{where}: put the whole pattern into quotes: [{_HOST}."{whole}"]')
-        _check_keys(table, HostTable.known_keys(), where, "setting of a host")
-        _check_keys(table.get("timeouts"), HostTable.known_timeouts(), f"{where}, timeouts", "timeout")
+    if (whole := _without_dots(pattern, table)) != pattern:
+        raise UsageProblem(f'{where}: put the whole pattern into quotes: [{_HOST}."{whole}"]')
+    _check_keys(table, HostTable.known_keys(), where, "setting of a host")
+    _check_keys(table.get("timeouts"), HostTable.known_timeouts(), f"{where}, timeouts", "timeout")
     converted = _convert(table, HostTable, where)
     converted.check(pattern, where)
     return converted
@@ -191,7 +190,10 @@ def _explain(message: str) -> str:
     if match is None:
         return _lower_first(message)
     expected, got, place = match.groups()
-    kinds = [_IN_WORDS.get(kind, kind) for kind in expected.split(" | ") if kind != "null"]
+    kinds = dict.fromkeys(
+        _IN_WORDS.get(kind, kind) for kind in expected.replace("int | float", "float").split(" | ")
+    )
+    kinds.pop("null", None)
     key = (place or "").lstrip(".").replace("_", "-").replace("[...]", "")
     takes = f"{key} takes" if key else "it takes"
     return f"{takes} {' or '.join(kinds)}, not {_IN_WORDS.get(got, got)}"

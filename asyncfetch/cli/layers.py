@@ -124,7 +124,12 @@ def config_of(path: str | None) -> Config:
         return no_config()
     ctx = current_context()
     config: Config = ctx.meta[_META]
-    return config if path == config.path else load_config(path, all_commands(ctx))
+    if path == config.path:
+        return config
+    try:
+        return load_config(path, all_commands(ctx))
+    except UsageProblem as error:
+        raise UsageProblem(f"{error} (the job was begun with it: give it, or another one, with -K)") from error
 
 
 def load_config(given: str | None, commands: Iterable[click.Command]) -> Config:
@@ -171,7 +176,7 @@ def read_layer(option: click.Option, layer: Layer, ctx: click.Context) -> Any:
     try:
         return option.type_cast_value(ctx, texts if option.multiple else texts[0])
     except BadParameter as error:
-        raise UsageProblem(f"{layer.origin}: {error.message}") from None
+        raise UsageProblem(f"{layer.origin}: {error.message.removesuffix('.')}") from None
 
 
 def when_on(option: click.Option) -> bool:
