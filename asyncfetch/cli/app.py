@@ -23,6 +23,7 @@ from asyncfetch.cli.options import (
     limit_options,
     redirect_option,
     request_options,
+    robots_option,
     stop_options,
 )
 from asyncfetch.cli.values import error_codes, filled
@@ -106,6 +107,7 @@ def app(ctx: click.Context) -> None:
 @limit_options
 @stop_options
 @request_options
+@robots_option
 @redirect_option("-L/", "--location/--no-location", default=True, show_default=True, help="Follow redirects.")
 @connection_options
 @config_option

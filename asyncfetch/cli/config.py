@@ -1,7 +1,7 @@
 """The configuration file: TOML to checked values, or one sentence that says which file, table and key is wrong.
 
 Its keys are the long names of the commands' options, which is why they come from the options themselves. What they
-mean is said in `layers`; tables for hosts are those of `host_table`.
+mean is said in `layers`; tables for hosts are those of `host_section`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from asyncfetch.cli.exits import UsageProblem
-from asyncfetch.cli.host_table import HostTable
+from asyncfetch.cli.host_section import HostSection
 from asyncfetch.cli.secrets import is_secret
 from asyncfetch.errors import shown
 
@@ -57,7 +57,7 @@ class Config:
     path: str | None = None
     name: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    hosts: Mapping[str, HostTable] = field(default_factory=dict)
+    hosts: Mapping[str, HostSection] = field(default_factory=dict)
     is_open: bool = False
 
     @property
@@ -126,7 +126,7 @@ def read_config(name: str, known: Mapping[str, type]) -> Config:
         path=str(Path(name).absolute()),
         name=name,
         options=tables,
-        hosts={pattern: _host_table(pattern, table, name) for pattern, table in hosts.items()},
+        hosts={pattern: _host_section(pattern, table, name) for pattern, table in hosts.items()},
         is_open=is_open,
     )
 
@@ -145,13 +145,13 @@ def _load(name: str) -> tuple[bytes, bool]:
     return content, os.name == "posix" and stat.S_ISREG(mode) and bool(mode & _OTHERS_MAY)
 
 
-def _host_table(pattern: str, table: dict[str, Any], name: str) -> HostTable:
+def _host_section(pattern: str, table: dict[str, Any], name: str) -> HostSection:
     where = f'{name}, [{_HOST}."{pattern}"]'
     if (whole := _without_dots(pattern, table)) != pattern:
         raise UsageProblem(f'{where}: put the whole pattern into quotes: [{_HOST}."{whole}"]')
-    _check_keys(table, HostTable.known_keys(), where, "setting of a host")
-    _check_keys(table.get("timeouts"), HostTable.known_timeouts(), f"{where}, timeouts", "timeout")
-    converted = _convert(table, HostTable, where)
+    _check_keys(table, HostSection.known_keys(), where, "setting of a host")
+    _check_keys(table.get("timeouts"), HostSection.known_timeouts(), f"{where}, timeouts", "timeout")
+    converted = _convert(table, HostSection, where)
     converted.check(pattern, where)
     return converted
 
@@ -159,7 +159,7 @@ def _host_table(pattern: str, table: dict[str, Any], name: str) -> HostTable:
 def _without_dots(pattern: str, table: Any) -> str:
     """Return the pattern that was meant where the dots of one without quotes have made tables within tables."""
     for key, value in table.items() if isinstance(table, dict) else ():
-        if isinstance(value, dict) and key not in HostTable.known_keys():
+        if isinstance(value, dict) and key not in HostSection.known_keys():
             return _without_dots(f"{pattern}.{key}", value)
     return pattern
 

@@ -27,6 +27,7 @@ _MEANING = {
     "head": "-I",
     "location": "-L/--no-location",
     "max_redirs": "--max-redirs",
+    "robots": "--robots",
 }
 _HARMLESS = (
     "max_time", "connect_timeout", "head_timeout", "read_timeout", "speed_limit", "speed_time", "insecure",

@@ -9,7 +9,7 @@ import msgspec
 import rich_click as click
 
 from asyncfetch.cli.config import Config
-from asyncfetch.cli.host_table import HostTable
+from asyncfetch.cli.host_section import HostSection
 from asyncfetch.cli.layers import configurable, current_context, find_layers, key_of, read_layer, when_on
 from asyncfetch.cli.secrets import is_secret
 from asyncfetch.display import harmless
@@ -75,7 +75,7 @@ def _without_value(name: str, value: str, *, always: bool) -> str:
     return f"{name}: {_HIDDEN if always or is_secret(name, value) else value.strip()}"
 
 
-def _host_lines(table: HostTable) -> Iterator[str]:
+def _host_lines(table: HostSection) -> Iterator[str]:
     """Give a line for each setting of a host that is there."""
     settings: Mapping[str, Any] = msgspec.to_builtins(table)
     for key, value in settings.items():

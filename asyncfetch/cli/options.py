@@ -22,7 +22,7 @@ from asyncfetch import (
     __version__,
 )
 from asyncfetch.cli.exits import UsageProblem
-from asyncfetch.cli.host_table import HostTable
+from asyncfetch.cli.host_section import HostSection
 from asyncfetch.cli.running import LoopName
 from asyncfetch.cli.values import (
     count,
@@ -47,6 +47,7 @@ __all__ = [
     "limit_options",
     "redirect_option",
     "request_options",
+    "robots_option",
     "stop_options",
 ]
 
@@ -81,6 +82,12 @@ limit_options = _stacked(
                       "and the like. Waiting because a host asks for it (Retry-After) uses none up."),
     click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=_HOW_MUCH,
                  help="Give up a body that is larger, decoded; k, M and G are 1024s."),
+)  # fmt: skip
+
+robots_option = click.option(
+    "--robots", is_flag=True, panel=_REQUESTS,
+    help="Obey the robots.txt of each origin, fetched before its first URL: what it disallows is not fetched; "
+         "Crawl-delay and Request-rate are kept. It calls us by the first word of -A.",
 )  # fmt: skip
 
 stop_options = _stacked(
@@ -182,7 +189,8 @@ class ClientOptions:
     retry: int = 2
     waits: bool = True
     max_filesize: int | None = None
-    hosts: Mapping[str, HostTable] = field(default_factory=dict)
+    robots: bool = False
+    hosts: Mapping[str, HostSection] = field(default_factory=dict)
 
     @classmethod
     def take_from(cls, options: dict[str, Any]) -> ClientOptions:
@@ -238,6 +246,7 @@ class ClientOptions:
                 headers=self._headers(),
                 sensitive_headers=self.sensitive,
                 guard=self._guard(),
+                robots=self.robots,
                 trace=trace,
             )
         except ValueError as error:

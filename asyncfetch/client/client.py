@@ -6,6 +6,7 @@ import asyncio
 import codecs
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from time import monotonic
 from types import TracebackType
 from typing import Self, TypeVar
@@ -14,13 +15,14 @@ import anyio
 
 from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
 from asyncfetch.client.engine import Engine, Opened, SinkFactory
-from asyncfetch.client.fetch import Fetch, FieldBlocks, merge_fields, sensitive_names
+from asyncfetch.client.fetch import Fetch, FieldBlocks, FieldPairs, merge_fields, sensitive_names
+from asyncfetch.client.robots import Robots
 from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL, shown
 from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
-from asyncfetch.scheduler import CANCELLED, Lane
+from asyncfetch.scheduler import CANCELLED, Lane, Rulebook, product_token
 from asyncfetch.settings import Limits, Network, Redirects, Retry, Timeouts, TLSSettings
 from asyncfetch.stats import Stats
 from asyncfetch.streams.connection import Dialler
@@ -71,6 +73,7 @@ class Client:
         headers: HeaderTypes | None = None,
         sensitive_headers: Iterable[str] = (),
         guard: Guard | None = None,
+        robots: bool = False,
         trace: Trace | None = None,
     ) -> None:
         """Prepare a client; nothing is opened before `async with`.
@@ -86,6 +89,7 @@ class Client:
             sensitive_headers: names of fields, in any case, that no other origin may see, besides Authorization,
                 Cookie and Proxy-Authorization: a redirect to another scheme, host or port drops them for good.
             guard: says which addresses may not be dialled; none are blocked by default.
+            robots: obey the robots.txt of every origin (RFC 9309), under the first word of the User-Agent.
             trace: sees what happens on the wire.
 
         Raises:
@@ -103,7 +107,9 @@ class Client:
         self._resolver = Resolver(self._network)
         self._guard = allow_all if guard is None else guard
         self._trace = trace
-        self._blocks = FieldBlocks(merge_fields(DEFAULT_HEADERS, headers), sensitive_names(sensitive_headers))
+        fields = merge_fields(DEFAULT_HEADERS, headers)
+        self._blocks = FieldBlocks(fields, sensitive_names(sensitive_headers))
+        self._rulebook = _rulebook_for(fields) if robots else None
         self._batches: set[Batch] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -170,6 +176,8 @@ class Client:
                     retry=self._retry,
                     trace=self._trace,
                 )
+                if self._rulebook is not None:
+                    self._turns.robots = self._obey(self._rulebook)
                 self._turns.start(self._run_for_batch)
                 self._is_open = True
                 if not ready.done():
@@ -183,6 +191,16 @@ class Client:
             self._resolver.close()
             with anyio.CancelScope(shield=True):
                 await self._pool.aclose()
+
+    def _obey(self, rulebook: Rulebook) -> Robots:
+        return Robots(
+            self._turns,
+            self._engine,
+            self._singles,
+            rulebook=rulebook,
+            make=partial(self._make_fetch, self._turns.frontier.lane()),
+            group=self._group,
+        )
 
     def _call_off(self) -> None:
         """End everything that is under way, from the outside in."""
@@ -356,6 +374,12 @@ class Client:
         fetch.max_body = request.max_body
         fetch.added = monotonic()
         return fetch
+
+
+def _rulebook_for(fields: FieldPairs) -> Rulebook:
+    """Make a book for the rules that are meant for who names itself so."""
+    agents = [value for name, value in fields if name.lower() == "user-agent"]
+    return Rulebook(product_token(agents[0] if agents else ""))
 
 
 def _setting(name: str, given: _T | None, kind: type[_T]) -> _T:

@@ -359,7 +359,8 @@ class Engine:
         fetch.timings.total = fetch.spent + monotonic() - began
         self._turns.release(fetch, host, FAILED if error and error.phase in _NOT_ANSWERED else ANSWERED)
         result = fetch.make_result(response, error)
-        self._turns.stats.ended(fetch.stats, result)
+        if not fetch.for_robots:
+            self._turns.stats.ended(fetch.stats, result)
         return result
 
 

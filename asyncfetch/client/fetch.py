@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from asyncfetch.client.batch import Batch
 
-__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "merge_fields", "sensitive_names"]
+__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "FieldPairs", "merge_fields", "sensitive_names"]
 
 FieldPairs = list[tuple[str, str]]
 
@@ -110,6 +110,8 @@ class Fetch(Turn):
         blocks: the fields to send.
         timeouts, follow, max_body: as the request or the client say.
         is_foreign: whether a redirect led away from the origin that the user named.
+        for_robots: whether it is a robots.txt that the client itself asks for: no result, and nobody's list.
+        refused: why it has no turn any more, for whoever waits for one.
         attempts: attempts begun.
         waited: seconds waited because hosts asked for it.
         history: the redirects of this attempt so far.
@@ -129,11 +131,13 @@ class Fetch(Turn):
         "batch",
         "blocks",
         "follow",
+        "for_robots",
         "history",
         "index",
         "ip",
         "is_foreign",
         "max_body",
+        "refused",
         "request",
         "scope",
         "sink",
@@ -165,6 +169,8 @@ class Fetch(Turn):
         self.timings = Timings()
         self.ip = ""
         self.is_foreign = False
+        self.for_robots = False
+        self.refused: FetchError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.batch: Batch | None = None
         self.scope: anyio.CancelScope | None = None

@@ -13,14 +13,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.errors import FetchError
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
 from asyncfetch.settings import Limits, Retry
 from asyncfetch.stats import Stats
+
+if TYPE_CHECKING:
+    from asyncfetch.client.robots import Robots
 
 __all__ = ["Turns"]
 
@@ -33,12 +38,14 @@ class Turns:
         stats: counts what is in flight.
         single: the lane of single requests.
         closed: the client is closing.
+        robots: says what may be queued, where robots.txt is obeyed.
     """
 
     def __init__(self, limits: Limits, retry: Retry, stats: Stats, group: TaskGroup) -> None:
         self.frontier: Frontier[Fetch] = Frontier(limits, Random(), longest_pause=retry.max_wait)  # noqa: S311
         self.stats = stats
         self.closed = False
+        self.robots: Robots | None = None
         self._most = limits.total
         self._per_host = limits.per_host
         self._answers = 0
@@ -59,7 +66,8 @@ class Turns:
     def add(self, fetch: Fetch) -> None:
         """Queue a fetch; `pump` gives it its turn."""
         fetch.stats = self.stats.host(fetch.host, self._per_host)
-        self.frontier.add(fetch)
+        if self.robots is None or fetch.for_robots or self.robots.admits(fetch):
+            self.frontier.add(fetch)
 
     def again(self, fetch: Fetch, delay: float) -> None:
         """Queue a fetch for another turn, before fresh ones, after `delay` seconds.
@@ -74,17 +82,31 @@ class Turns:
         fetch.stats = self.stats.host(fetch.host, self._per_host)
         if delay > 0:
             self.frontier.add_later(fetch, monotonic() + delay)
-        else:
+        elif self.robots is None or fetch.for_robots or self.robots.admits(fetch, front=True):
             self.frontier.add(fetch, front=True)
         if fetch.waiter is not None:
             self.pump()
         else:
             self._arm()
 
+    def refuse(self, fetch: Fetch, error: FetchError) -> None:
+        """End a fetch that is queued nowhere, and will not be."""
+        result = fetch.make_result(None, error)
+        self.stats.ended(fetch.stats, result)
+        if fetch.waiter is None:
+            assert fetch.batch is not None, "who does not wait for it has it in a list"
+            fetch.batch.deliver(result)
+        else:
+            fetch.refused = error
+            fetch.waiter.set_result(None)
+
     async def wait(self, fetch: Fetch) -> None:
         """Wait for the turn of a fetch that runs in this task; both of its places are then taken.
 
         Who is cancelled here has no place. `pump` has to be called then: perhaps somebody else has it now.
+
+        Raises:
+            FetchError: it was refused; it has no place.
         """
         waiter = fetch.waiter
         assert waiter is not None, "only a fetch with a waiter can be waited for"
@@ -93,9 +115,11 @@ class Turns:
         except asyncio.CancelledError:
             if waiter.cancelled():
                 self.frontier.drop(fetch)
-            else:
+            elif fetch.refused is None:
                 self.release(fetch, fetch.host, CANCELLED)
             raise
+        if fetch.refused is not None:
+            raise fetch.refused
 
     # --- giving out
 

@@ -3,6 +3,7 @@
 - `frontier.py`: the queues, the limits and their algorithm; `lane.py`, `ring.py` and `waits.py` are its pieces
 - `host.py`: one host's state
 - `retry.py`: whether to try again, and when
+- `robots.py`: what the robots.txt of an origin allows
 
 It knows nothing of bytes, connections or tasks, and imports only the values.
 """
@@ -22,6 +23,7 @@ from asyncfetch.scheduler.retry import (
     next_step,
     parse_retry_after,
 )
+from asyncfetch.scheduler.robots import Rulebook, product_token
 
 __all__ = [
     "ANSWERED",
@@ -36,9 +38,11 @@ __all__ = [
     "Host",
     "Lane",
     "Outcome",
+    "Rulebook",
     "Turn",
     "backoff",
     "may_pass",
     "next_step",
     "parse_retry_after",
+    "product_token",
 ]

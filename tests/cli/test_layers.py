@@ -1,4 +1,4 @@
-"""Where options come from: flags, then the environment, then the file, then the defaults; and what is told of it."""
+"""Where options come from: flags, then the environment, the file, the defaults; and what is told of it."""
 
 from __future__ import annotations
 

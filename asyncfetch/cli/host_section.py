@@ -19,13 +19,13 @@ from asyncfetch.cli.secrets import is_secret
 from asyncfetch.cli.values import count, header, seconds, size
 from asyncfetch.errors import shown
 
-__all__ = ["HostTable", "TimeoutsTable"]
+__all__ = ["HostSection", "TimeoutsSection"]
 
 _Number = int | float | str
 _PATTERN = re.compile(r"(?:\*\.)?([^*]+)")
 
 
-class TimeoutsTable(msgspec.Struct, frozen=True, omit_defaults=True):
+class TimeoutsSection(msgspec.Struct, frozen=True, omit_defaults=True):
     """Timeouts of requests to some hosts, in seconds; what is absent is as for all hosts."""
 
     connect: _Number | None = None
@@ -38,7 +38,7 @@ class TimeoutsTable(msgspec.Struct, frozen=True, omit_defaults=True):
         return {name: seconds(text) for name, text in msgspec.structs.asdict(self).items() if text is not None}
 
 
-class HostTable(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab"):
+class HostSection(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab"):
     """What is different for the hosts that match a pattern; what is absent is as for all hosts.
 
     Attributes:
@@ -56,19 +56,19 @@ class HostTable(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab")
     delay: _Number | None = None
     limit_rate: _Number | None = None
     headers: dict[str, str] = {}
-    timeouts: TimeoutsTable = TimeoutsTable()
+    timeouts: TimeoutsSection = TimeoutsSection()
     user: str | None = None
     password: str | None = None
 
     @staticmethod
     def known_keys() -> list[str]:
         """Return the keys of a table, as a file spells them."""
-        return [field.encode_name for field in msgspec.structs.fields(HostTable)]
+        return [field.encode_name for field in msgspec.structs.fields(HostSection)]
 
     @staticmethod
     def known_timeouts() -> list[str]:
         """Return the keys of its table `timeouts`."""
-        return list(TimeoutsTable.__struct_fields__)
+        return list(TimeoutsSection.__struct_fields__)
 
     @property
     def holds_secrets(self) -> bool:

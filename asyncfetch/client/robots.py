@@ -1,0 +1,206 @@
+"""Asks for the robots.txt of an origin, once, before the first URL there; until then its URLs wait without a place.
+
+Every fetch comes by here on its way to the scheduler: for its first turn, and again after a redirect, which may
+have led to another origin. What is known of the origin decides at once. What is not is asked for by a request of our
+own, under the limits, timeouts and guard of all others; it is no result, and nobody's credentials go with it. The
+URLs that wait for it count as queued in their lanes, so that a list is not read further than its window.
+
+What the answers mean is in `scheduler.robots`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from anyio import to_thread
+from anyio.abc import TaskGroup
+
+from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.streamed import StreamedBody
+from asyncfetch.errors import Cancelled, FetchError, InvalidRedirect, RobotsDisallowed
+from asyncfetch.result import Request, Response, Result
+from asyncfetch.scheduler.robots import (
+    LARGEST,
+    MOST_REDIRECTS,
+    Rulebook,
+    Verdict,
+    judge_failure,
+    judge_file,
+    judge_status,
+)
+from asyncfetch.url import Origin, Url
+
+if TYPE_CHECKING:
+    from protego import Protego
+
+    from asyncfetch.client.engine import Engine, Opened
+    from asyncfetch.client.singles import Singles
+    from asyncfetch.client.turns import Turns
+
+__all__ = ["Robots"]
+
+_LARGE = 16 * 1024  # bytes of a file that is parsed in a thread: what is larger could hold up the loop
+_OWN_CODES = frozenset({"connect.blocked", "dns.not_found", "host.unavailable", "io"})
+"""What says of a URL itself why it cannot be fetched, whatever its robots.txt may say: it fails with that."""
+
+
+class Robots:
+    """Lets fetches through to the scheduler, holds them back, or ends them."""
+
+    def __init__(
+        self,
+        turns: Turns,
+        engine: Engine,
+        singles: Singles,
+        *,
+        rulebook: Rulebook,
+        make: Callable[[Request, int], Fetch],
+        group: TaskGroup,
+    ) -> None:
+        """Begin knowing nothing of any origin.
+
+        Args:
+            turns: where fetches go on to.
+            engine: runs the requests for the files.
+            singles: waits for their turns.
+            rulebook: keeps what is known.
+            make: makes a fetch that is no list's.
+            group: where waiting for files takes place.
+        """
+        self._turns = turns
+        self._engine = engine
+        self._singles = singles
+        self._rulebook = rulebook
+        self._make = make
+        self._group = group
+        self._held: dict[str, list[tuple[Fetch, bool]]] = {}
+
+    def admits(self, fetch: Fetch, *, front: bool = False) -> bool:
+        """Say whether a fetch may be queued now; otherwise it has been ended, or comes back here by itself.
+
+        Args:
+            fetch: is queued nowhere.
+            front: whether it goes before fresh ones once it may.
+        """
+        origin = fetch.url.origin
+        held = self._held.get(origin.name)
+        if held is None:
+            verdict = self._rulebook.find(origin.name, monotonic())
+            if verdict is not None:
+                return self._decide(fetch, verdict)
+            held = self._held[origin.name] = []
+            self._group.start_soon(self._learn, origin)
+        if fetch.lane.hold(fetch):
+            held.append((fetch, front))
+        return False
+
+    def _decide(self, fetch: Fetch, verdict: Verdict) -> bool:
+        origin = fetch.url.origin
+        if self._rulebook.allows(origin.name, verdict, fetch.url.href):
+            return True
+        why = f"the robots.txt of {origin.name} {verdict.reason or 'disallows it'}"
+        self._turns.refuse(fetch, RobotsDisallowed(why))
+        return False
+
+    # --- the file of an origin
+
+    async def _learn(self, origin: Origin) -> None:
+        """Ask an origin, and let go on who waits for that."""
+        error: FetchError | None = None
+        try:
+            await self._ask(origin)
+        except Cancelled:  # the client closes: so are they that wait
+            return
+        except FetchError as failure:
+            error = failure
+            if failure.code not in _OWN_CODES:
+                self._rulebook.learn(origin.name, judge_failure(f"{failure.detail} ({failure.code})", monotonic()))
+        self._let_go(origin, error)
+
+    async def _ask(self, origin: Origin) -> None:
+        """Fetch the file, wherever it has moved to, and remember what it says for this origin.
+
+        Raises:
+            FetchError: no answer came.
+        """
+        url: Url | None = Url.parse(f"{origin.name}/robots.txt")
+        for _ in range(MOST_REDIRECTS + 1):
+            if url is None:
+                break
+            response, content, url = await self._fetch(url)
+        now = monotonic()
+        rules: Protego | None = None
+        verdict = judge_status(response.status_code, now)
+        if verdict is None:
+            judge = partial(judge_file, content, self._rulebook.agent, now)
+            verdict, rules = judge() if len(content) <= _LARGE else await to_thread.run_sync(judge)
+        self._rulebook.learn(origin.name, verdict, rules)
+        if verdict.pause:
+            self._turns.slow_down(origin.key, verdict.pause)
+
+    async def _fetch(self, url: Url) -> tuple[Response, bytes, Url | None]:
+        """Fetch a file, its first 500 KiB; once more if its body breaks off.
+
+        Returns:
+            The response, what was read of its body, and where it redirects to, if it does.
+
+        Raises:
+            FetchError: it did not come.
+        """
+        for is_last in (False, True):
+            fetch = self._make(Request(url.href), 0)
+            fetch.for_robots = fetch.is_foreign = True
+            fetch.follow, fetch.max_body = False, sys.maxsize
+            opened: Opened | Result = await self._singles.run(fetch, self._engine.open)
+            if isinstance(opened, Result):
+                assert opened.error is not None, "only a failure ends before its body"
+                raise opened.error
+            body = StreamedBody(self._engine, opened, self._turns.pump)
+            try:
+                return opened.response, await _beginning_of(body), _next_hop(fetch, opened.response)
+            except FetchError:
+                if is_last:
+                    raise
+            finally:
+                body.close()
+        raise AssertionError("the second time it is returned or raised")
+
+    # --- those who wait
+
+    def _let_go(self, origin: Origin, error: FetchError | None) -> None:
+        """Let everything that waits for an origin's file go on, or end it."""
+        batches = set()
+        for fetch, front in self._held.pop(origin.name):
+            if not fetch.lane.let_go(fetch):
+                continue  # it was given up meanwhile
+            batches.add(fetch.batch)
+            if error is not None and error.code in _OWN_CODES:
+                self._turns.refuse(fetch, type(error)(error.detail))
+            elif self.admits(fetch, front=front):
+                self._turns.frontier.add(fetch, front=front)
+        for batch in batches:
+            if batch is not None:
+                batch.wake_feeder()
+        self._turns.pump()
+
+
+async def _beginning_of(body: StreamedBody) -> bytes:
+    content = bytearray()
+    async for piece in body:
+        content += piece
+        if len(content) >= LARGEST:
+            break
+    return bytes(content[:LARGEST])
+
+
+def _next_hop(fetch: Fetch, response: Response) -> Url | None:
+    """Return where a response redirects to, None if it does not, or not to where one can go."""
+    fetch.follow = True
+    try:
+        return fetch.redirected(response, MOST_REDIRECTS)
+    except InvalidRedirect:
+        return None
