@@ -52,7 +52,16 @@ from asyncfetch.errors import (
 )
 from asyncfetch.record import Record
 from asyncfetch.result import Request, Response, Result, Timings
-from asyncfetch.settings import Limits, Network, Redirects, Retry, Timeouts, TLSSettings
+from asyncfetch.settings import (
+    HostSettings,
+    Limits,
+    Network,
+    Politeness,
+    Redirects,
+    Retry,
+    Timeouts,
+    TLSSettings,
+)
 from asyncfetch.shortcuts import fetch_many, get, run
 from asyncfetch.stats import HostState, HostStats, Stats
 from asyncfetch.streams.guard import AddressGuard
@@ -78,6 +87,7 @@ __all__ = [
     "FetchTimeout",
     "HandshakeFailed",
     "HeadTimeout",
+    "HostSettings",
     "HostState",
     "HostStats",
     "HostUnavailable",
@@ -91,6 +101,7 @@ __all__ = [
     "NameNotFound",
     "Network",
     "Origin",
+    "Politeness",
     "ProtocolError",
     "ReadTimeout",
     "Record",

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from random import Random
 from time import monotonic
 
 import anyio
@@ -19,8 +18,7 @@ from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
-from asyncfetch.settings import Limits, Retry
-from asyncfetch.stats import Stats
+from asyncfetch.stats import HostStats, Stats
 
 __all__ = ["Turns"]
 
@@ -35,12 +33,11 @@ class Turns:
         closed: the client is closing.
     """
 
-    def __init__(self, limits: Limits, retry: Retry, stats: Stats, group: TaskGroup) -> None:
-        self.frontier: Frontier[Fetch] = Frontier(limits, Random(), longest_pause=retry.max_wait)  # noqa: S311
+    def __init__(self, frontier: Frontier[Fetch], stats: Stats, group: TaskGroup) -> None:
+        self.frontier = frontier
         self.stats = stats
         self.closed = False
-        self._most = limits.total
-        self._per_host = limits.per_host
+        self._most = frontier.total
         self._answers = 0
         self._group = group
         self._run: Callable[[Fetch], Awaitable[None]] | None = None
@@ -58,7 +55,7 @@ class Turns:
 
     def add(self, fetch: Fetch) -> None:
         """Queue a fetch; `pump` gives it its turn."""
-        fetch.stats = self.stats.host(fetch.host, self._per_host)
+        fetch.stats = self._stats_of(fetch.host)
         self.frontier.add(fetch)
 
     def again(self, fetch: Fetch, delay: float) -> None:
@@ -71,7 +68,7 @@ class Turns:
             return
         if fetch.waiter is not None:
             fetch.waiter = self._loop.create_future()
-        fetch.stats = self.stats.host(fetch.host, self._per_host)
+        fetch.stats = self._stats_of(fetch.host)
         if delay > 0:
             self.frontier.add_later(fetch, monotonic() + delay)
         else:
@@ -96,6 +93,14 @@ class Turns:
             else:
                 self.release(fetch, fetch.host, CANCELLED)
             raise
+
+    def slow_down(self, host_key: str, seconds_between: float) -> None:
+        """Let at least so many seconds pass between two starts at a host (`host:port`), from its next one on."""
+        self.frontier.slow_down(host_key, seconds_between)
+
+    def _stats_of(self, key: str) -> HostStats:
+        found = self.stats.hosts.get(key)
+        return self.stats.host(key, self.frontier.limit_of(key)) if found is None else found
 
     # --- giving out
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 from asyncfetch.scheduler.frontier import Frontier
 from asyncfetch.scheduler.host import ANSWERED, CANCELLED, FAILED, THROTTLED, Host, Outcome
 from asyncfetch.scheduler.lane import Lane, Turn
+from asyncfetch.scheduler.manners import Manners
+from asyncfetch.scheduler.pace import Pace
 from asyncfetch.scheduler.retry import (
     RETRIED_CODES,
     RETRIED_STATUSES,
@@ -35,7 +37,9 @@ __all__ = [
     "GiveUp",
     "Host",
     "Lane",
+    "Manners",
     "Outcome",
+    "Pace",
     "Turn",
     "backoff",
     "may_pass",
