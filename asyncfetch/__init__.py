@@ -53,7 +53,16 @@ from asyncfetch.errors import (
 )
 from asyncfetch.record import Record
 from asyncfetch.result import Request, Response, Result, Timings
-from asyncfetch.settings import Limits, Network, Redirects, Retry, Timeouts, TLSSettings
+from asyncfetch.settings import (
+    HostSettings,
+    Limits,
+    Network,
+    Politeness,
+    Redirects,
+    Retry,
+    Timeouts,
+    TLSSettings,
+)
 from asyncfetch.shortcuts import fetch_many, get, run
 from asyncfetch.stats import HostState, HostStats, Stats
 from asyncfetch.streams.guard import AddressGuard
@@ -79,6 +88,7 @@ __all__ = [
     "FetchTimeout",
     "HandshakeFailed",
     "HeadTimeout",
+    "HostSettings",
     "HostState",
     "HostStats",
     "HostUnavailable",
@@ -92,6 +102,7 @@ __all__ = [
     "NameNotFound",
     "Network",
     "Origin",
+    "Politeness",
     "ProtocolError",
     "ReadTimeout",
     "Record",

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import click
 import msgspec
 
-from asyncfetch import InvalidURL, Url
+from asyncfetch import HostSettings, InvalidURL, Timeouts, Url
 from asyncfetch.cli.exits import UsageProblem
 from asyncfetch.cli.secrets import is_secret
 from asyncfetch.cli.values import count, header, seconds, size
@@ -33,7 +34,7 @@ class TimeoutsSection(msgspec.Struct, frozen=True, omit_defaults=True):
     read: _Number | None = None
     total: _Number | None = None
 
-    def seconds(self) -> dict[str, float]:
+    def seconds(self) -> dict[str, Any]:
         """Return those that are there, by the names that `Timeouts` has for them."""
         return {name: seconds(text) for name, text in msgspec.structs.asdict(self).items() if text is not None}
 
@@ -73,7 +74,7 @@ class HostSection(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab
     @property
     def holds_secrets(self) -> bool:
         """Whether somebody who reads it could pretend to be somebody else."""
-        return bool(self.password) or any(is_secret(name, value) for name, value in self.headers.items())
+        return bool(self.password or self.secret_headers)
 
     def check(self, pattern: str, where: str) -> None:
         """See that every value can be used; `where` says where they stand.
@@ -91,6 +92,24 @@ class HostSection(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab
                 read()
             except click.BadParameter as error:
                 raise UsageProblem(f"{where}: {key}: {error.message}") from None
+
+    def settings(self, timeouts: Timeouts) -> HostSettings:
+        """Return what the client is told of these hosts; `timeouts` are those of all hosts."""
+        return HostSettings(
+            per_host=self.number("limit"),
+            rate=self.number("rate"),
+            delay=self.number("delay"),
+            limit_rate=self.number("limit_rate"),
+            headers=self.header_pairs() or None,
+            timeouts=replace(timeouts, **self.timeouts.seconds()) if self.timeouts.seconds() else None,
+            user=self.user,
+            password=self.password,
+        )
+
+    @property
+    def secret_headers(self) -> list[str]:
+        """The names, in lower case, of the headers that hold secrets."""
+        return [name.lower() for name, value in self.headers.items() if is_secret(name, value)]
 
     def _readers(self) -> Iterator[tuple[str, Callable[[], Any]]]:
         for name in _READ:

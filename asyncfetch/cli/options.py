@@ -12,6 +12,7 @@ import rich_click as click
 from asyncfetch import (
     AddressGuard,
     Client,
+    HostSettings,
     Limits,
     Network,
     Redirects,
@@ -219,7 +220,8 @@ class ClientOptions:
     @property
     def sensitive(self) -> frozenset[str]:
         """The names, in lower case, of the headers whose values are for the named servers only."""
-        return SENSITIVE_HEADERS.union(name.lower() for name, _ in self.secret_headers)
+        of_hosts = [name for section in self.hosts.values() for name in section.secret_headers]
+        return SENSITIVE_HEADERS.union(of_hosts, (name.lower() for name, _ in self.secret_headers))
 
     def open_client(self, trace: Trace | None = None) -> Client:
         """Make the client that the options describe.
@@ -238,6 +240,7 @@ class ClientOptions:
                 ),
                 timeouts=self._timeouts(),
                 retry=self._retry(),
+                hosts=self._hosts(),
                 redirects=Redirects(follow=self.location, most=self.max_redirs),
                 tls=TLSSettings(
                     verify=not self.insecure, ca_file=self.cacert, cert_file=self.cert, key_file=self.key
@@ -255,6 +258,10 @@ class ClientOptions:
     def _retry(self) -> Retry:
         """Say how often to try again; without `waits`, not even after a pause that the host asks for."""
         return Retry(attempts=self.retry + 1) if self.waits else Retry(attempts=self.retry + 1, wait_budget=0.0)
+
+    def _hosts(self) -> dict[str, HostSettings]:
+        timeouts = self._timeouts()
+        return {pattern: section.settings(timeouts) for pattern, section in self.hosts.items()}
 
     def _timeouts(self) -> Timeouts:
         return Timeouts(

@@ -21,8 +21,9 @@ from typing import Protocol
 import anyio
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.hosts import Hosts
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, LocalError, TotalTimeout
+from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, InvalidURL, LocalError, TotalTimeout
 from asyncfetch.result import Request, Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
@@ -102,6 +103,7 @@ class Engine:
         limits: Limits,
         redirects: Redirects,
         retry: Retry,
+        hosts: Hosts,
         trace: Trace | None,
     ) -> None:
         self._pool = pool
@@ -109,6 +111,7 @@ class Engine:
         self._limits = limits
         self._most_redirects = redirects.most
         self._retry = retry
+        self._hosts = hosts
         self._trace = trace
         self._parser = HeadParser()
         self._random = Random()  # noqa: S311
@@ -207,8 +210,9 @@ class Engine:
         assert url is not None, "what is not retried is a redirect here"
         fetch.timings.total = monotonic() - began
         fetch.spent += fetch.timings.total
-        self._turns.release(fetch, host, ANSWERED)
         fetch.follow_to(url, response)
+        self._dress(fetch, host)
+        self._turns.release(fetch, host, ANSWERED)
         self._turns.again(fetch, 0.0)
         return None
 
@@ -332,7 +336,19 @@ class Engine:
             fetch.waited += again.charge
             delay = 0.0
         fetch.start_over()
+        with contextlib.suppress(InvalidURL):  # it was sent there before; then it is sent as it is
+            self._dress(fetch, host)
         self._turns.again(fetch, delay)
+
+    def _dress(self, fetch: Fetch, host: str) -> None:
+        """Let the settings of another host hold, if that is where the next turn goes.
+
+        Raises:
+            InvalidURL: they have a header that cannot be sent.
+        """
+        if self._hosts.are_special and fetch.host != host:
+            self._hosts.dress(fetch)
+            self._pool.watch(fetch.timeouts)
 
     def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
         """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""

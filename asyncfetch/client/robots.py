@@ -1,8 +1,8 @@
 """Asks for the robots.txt of an origin, once, before the first URL there; until then its URLs wait without a place.
 
 Every fetch comes by here on its way to the scheduler: for its first turn, and again after a redirect, which may
-have led to another origin. What is known of the origin decides at once. What is not is asked for by a request of our
-own, under the limits, timeouts and guard of all others; it is no result, and nobody's credentials go with it. The
+have led to another origin. What is known of the origin decides at once. What is not is asked for by a request of
+our own, under the limits, timeouts and guard of all others; it is no result, and no credentials go with it. The
 URLs that wait for it count as queued in their lanes, so that a list is not read further than its window.
 
 What the answers mean is in `scheduler.robots`.
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from anyio import to_thread
 from anyio.abc import TaskGroup
 
-from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.fetch import Fetch, FieldPairs
+from asyncfetch.client.singles import Singles
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.errors import Cancelled, FetchError, InvalidRedirect, RobotsDisallowed
 from asyncfetch.result import Request, Response, Result
@@ -31,21 +32,24 @@ from asyncfetch.scheduler.robots import (
     judge_failure,
     judge_file,
     judge_status,
+    product_token,
 )
 from asyncfetch.url import Origin, Url
 
 if TYPE_CHECKING:
-    from protego import Protego
-
     from asyncfetch.client.engine import Engine, Opened
-    from asyncfetch.client.singles import Singles
     from asyncfetch.client.turns import Turns
 
-__all__ = ["Robots"]
+__all__ = ["Robots", "agent_among"]
 
 _LARGE = 16 * 1024  # bytes of a file that is parsed in a thread: what is larger could hold up the loop
 _OWN_CODES = frozenset({"connect.blocked", "dns.not_found", "host.unavailable", "io"})
 """What says of a URL itself why it cannot be fetched, whatever its robots.txt may say: it fails with that."""
+
+
+def agent_among(fields: FieldPairs) -> str:
+    """Return the product token of who sends these fields."""
+    return product_token(next((value for name, value in fields if name.lower() == "user-agent"), ""))
 
 
 class Robots:
@@ -55,10 +59,9 @@ class Robots:
         self,
         turns: Turns,
         engine: Engine,
-        singles: Singles,
-        *,
-        rulebook: Rulebook,
         make: Callable[[Request, int], Fetch],
+        *,
+        agent: str,
         group: TaskGroup,
     ) -> None:
         """Begin knowing nothing of any origin.
@@ -66,15 +69,14 @@ class Robots:
         Args:
             turns: where fetches go on to.
             engine: runs the requests for the files.
-            singles: waits for their turns.
-            rulebook: keeps what is known.
-            make: makes a fetch that is no list's.
+            make: makes a fetch that is no list's, in a lane of its own.
+            agent: the product token that rules are looked for with.
             group: where waiting for files takes place.
         """
         self._turns = turns
         self._engine = engine
-        self._singles = singles
-        self._rulebook = rulebook
+        self._singles = Singles(turns)
+        self._rulebook = Rulebook(agent)
         self._make = make
         self._group = group
         self._held: dict[str, list[tuple[Fetch, bool]]] = {}
@@ -132,12 +134,12 @@ class Robots:
             if url is None:
                 break
             response, content, url = await self._fetch(url)
-        now = monotonic()
-        rules: Protego | None = None
-        verdict = judge_status(response.status_code, now)
-        if verdict is None:
-            judge = partial(judge_file, content, self._rulebook.agent, now)
-            verdict, rules = judge() if len(content) <= _LARGE else await to_thread.run_sync(judge)
+        general = judge_status(response.status_code, monotonic())
+        if general is not None:
+            self._rulebook.learn(origin.name, general)
+            return
+        judge = partial(judge_file, content, self._rulebook.agent, monotonic())
+        verdict, rules = judge() if len(content) <= _LARGE else await to_thread.run_sync(judge)
         self._rulebook.learn(origin.name, verdict, rules)
         if verdict.pause:
             self._turns.slow_down(origin.key, verdict.pause)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,7 @@ from anyio.abc import TaskGroup
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.errors import FetchError
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
-from asyncfetch.settings import Limits, Retry
-from asyncfetch.stats import Stats
+from asyncfetch.stats import HostStats, Stats
 
 if TYPE_CHECKING:
     from asyncfetch.client.robots import Robots
@@ -41,13 +39,12 @@ class Turns:
         robots: says what may be queued, where robots.txt is obeyed.
     """
 
-    def __init__(self, limits: Limits, retry: Retry, stats: Stats, group: TaskGroup) -> None:
-        self.frontier: Frontier[Fetch] = Frontier(limits, Random(), longest_pause=retry.max_wait)  # noqa: S311
+    def __init__(self, frontier: Frontier[Fetch], stats: Stats, group: TaskGroup) -> None:
+        self.frontier = frontier
         self.stats = stats
         self.closed = False
         self.robots: Robots | None = None
-        self._most = limits.total
-        self._per_host = limits.per_host
+        self._most = frontier.total
         self._answers = 0
         self._group = group
         self._run: Callable[[Fetch], Awaitable[None]] | None = None
@@ -65,7 +62,7 @@ class Turns:
 
     def add(self, fetch: Fetch) -> None:
         """Queue a fetch; `pump` gives it its turn."""
-        fetch.stats = self.stats.host(fetch.host, self._per_host)
+        fetch.stats = self._stats_of(fetch.host)
         if self.robots is None or fetch.for_robots or self.robots.admits(fetch):
             self.frontier.add(fetch)
 
@@ -79,7 +76,7 @@ class Turns:
             return
         if fetch.waiter is not None:
             fetch.waiter = self._loop.create_future()
-        fetch.stats = self.stats.host(fetch.host, self._per_host)
+        fetch.stats = self._stats_of(fetch.host)
         if delay > 0:
             self.frontier.add_later(fetch, monotonic() + delay)
         elif self.robots is None or fetch.for_robots or self.robots.admits(fetch, front=True):
@@ -120,6 +117,14 @@ class Turns:
             raise
         if fetch.refused is not None:
             raise fetch.refused
+
+    def slow_down(self, host_key: str, seconds_between: float) -> None:
+        """Let at least so many seconds pass between two starts at a host (`host:port`), from its next one on."""
+        self.frontier.slow_down(host_key, seconds_between)
+
+    def _stats_of(self, key: str) -> HostStats:
+        found = self.stats.hosts.get(key)
+        return self.stats.host(key, self.frontier.limit_of(key)) if found is None else found
 
     # --- giving out
 

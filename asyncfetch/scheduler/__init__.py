@@ -13,6 +13,8 @@ from __future__ import annotations
 from asyncfetch.scheduler.frontier import Frontier
 from asyncfetch.scheduler.host import ANSWERED, CANCELLED, FAILED, THROTTLED, Host, Outcome
 from asyncfetch.scheduler.lane import Lane, Turn
+from asyncfetch.scheduler.manners import Manners
+from asyncfetch.scheduler.pace import Pace
 from asyncfetch.scheduler.retry import (
     RETRIED_CODES,
     RETRIED_STATUSES,
@@ -23,7 +25,6 @@ from asyncfetch.scheduler.retry import (
     next_step,
     parse_retry_after,
 )
-from asyncfetch.scheduler.robots import Rulebook, product_token
 
 __all__ = [
     "ANSWERED",
@@ -37,12 +38,12 @@ __all__ = [
     "GiveUp",
     "Host",
     "Lane",
+    "Manners",
     "Outcome",
-    "Rulebook",
+    "Pace",
     "Turn",
     "backoff",
     "may_pass",
     "next_step",
     "parse_retry_after",
-    "product_token",
 ]

@@ -9,6 +9,7 @@ from collections import deque
 from typing import Any
 
 from asyncfetch.scheduler.host import Host
+from asyncfetch.scheduler.manners import Manners
 from asyncfetch.scheduler.ring import Link, Ring
 
 __all__ = ["QUEUED", "UNQUEUED", "Lane", "Queue", "QueuedHost", "Turn"]
@@ -50,8 +51,8 @@ class QueuedHost(Host):
 
     __slots__ = ("called", "line", "queues")
 
-    def __init__(self, key: str, limit: int) -> None:
-        super().__init__(key, limit)
+    def __init__(self, key: str, manners: Manners) -> None:
+        super().__init__(key, manners)
         self.queues = 0
         self.line: Ring[Queue] = Ring()
         self.called: Queue | None = None

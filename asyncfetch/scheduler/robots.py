@@ -77,9 +77,9 @@ def product_token(user_agent: str) -> str:
 def judge_status(status: int, now: float) -> Verdict | None:
     """Say what the status of the answer means, or None if it is the file that counts.
 
-    A server that fails lets nothing be fetched (section 2.3.1.4), nor does one that has enough of us (429). One that
-    has no such file, or does not show it, lets everything be fetched (section 2.3.1.3), also where redirects lead
-    nowhere.
+    A server that fails lets nothing be fetched (section 2.3.1.4), nor does one that has enough of us (429). One
+    that has no such file, or does not show it, lets everything be fetched (section 2.3.1.3), also where redirects
+    lead nowhere.
     """
     if 200 <= status < 300:
         return None

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncfetch.scheduler.lane import Lane, Queue, QueuedHost, Turn
+from asyncfetch.scheduler.manners import Manners
 
 
 def queue_of(lane: Lane, key: str) -> Queue:
-    return Queue(lane, QueuedHost(key, 1), lane.ready)
+    return Queue(lane, QueuedHost(key, Manners(1)), lane.ready)
 
 
 @settings(max_examples=60)
