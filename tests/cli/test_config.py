@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from asyncfetch.cli.app import app
 from asyncfetch.cli.config import Config, find_config, read_config
 from asyncfetch.cli.exits import UsageProblem
 from asyncfetch.cli.layers import known_keys
+from tests.readme import README
 
 KNOWN = known_keys(app.commands.values())
 
@@ -158,3 +160,14 @@ def test_the_file_that_is_here_is_found(as_root: bool) -> None:
         ):
             find_config(None)
     assert find_config("asyncfetch.toml") == "asyncfetch.toml"
+
+
+def test_the_file_in_the_readme_is_one() -> None:
+    """Its options and settings of hosts are known, and say what stands beside them."""
+    [block] = re.findall(r"```toml\n(.*?)```", README.read_text(), re.DOTALL)
+    config = read(block)
+    assert {"jobs", "user-agent", "max-filesize", "header"} == set(config.options)
+    below, api = config.hosts.values()
+    assert (below.number("limit"), below.number("rate")) == (2, 5)
+    assert below.timeouts.seconds() == {"read": 120, "total": 600}
+    assert (api.number("delay"), api.number("limit_rate"), api.holds_secrets) == (0.5, 1 << 20, True)

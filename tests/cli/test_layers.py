@@ -9,7 +9,8 @@ import pytest
 
 from asyncfetch.cli.app import app
 from asyncfetch.cli.layers import configurable, key_of
-from asyncfetch.testing import FaultServer, Reply
+from asyncfetch.testing import FaultServer, Reply, Script, Silence, redirect
+from asyncfetch.testing.fixtures import MakeFaultServer
 from tests.cli.command import Run, read_records, run
 
 pytestmark = pytest.mark.slow
@@ -239,3 +240,36 @@ def test_a_job_goes_on_with_the_hosts_of_its_file(server: FaultServer, tmp_path:
     assert f"the configuration file '{path}' cannot be read: no such file or directory" in refused.err
     assert "(the job was begun with it: give it, or another one, with -K)" in refused.err
     assert run("get", "-c", "-o", tmp_path / "r.jsonl", "-K", "/dev/null", cwd=elsewhere).status == 0
+
+
+def test_hosts_have_what_the_file_says_of_them(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:
+    """Limit, headers, credentials and timeouts hold at these hosts, and nowhere else, redirects included."""
+    hosts = ("127.0.0.1", "127.0.0.2")
+    server = make_fault_server({"*": Reply(200, delay=0.03), "/slow": Script(Silence())}, addresses=hosts)
+    server.route("/away", redirect(server.url("/there", host="127.0.0.2")))
+    write(
+        tmp_path,
+        f"""
+        head-timeout = 20
+        header = ["X-All: 1"]
+        retry = 0
+        [host."127.0.0.1"]
+        limit = 1
+        headers = {{ X-Own = "1", X-Api-Key = "{HIDDEN}" }}
+        timeouts = {{ head = 0.3 }}
+        user = "me"
+        password = "{HIDDEN}"
+        """,
+    )
+    paths = ["/slow", "/away", *(f"/{n}" for n in range(4))]
+    urls = [server.url(path) for path in paths] + [server.url(f"/{n}", host="127.0.0.2") for n in range(4)]
+    ran = run("get", "-v", *urls, cwd=tmp_path)
+    assert ran.codes == ["timeout.head", *[""] * 9]
+    assert HIDDEN not in ran.out.decode() + ran.err
+    one, two = (server.seen.by_host[f"{host}:{server.port}"] for host in hosts)
+    assert one.most_at_once == 1 < two.most_at_once
+    for request in server.seen.log:
+        is_own = request.host.startswith("127.0.0.1:")
+        names = ("x-own", "x-api-key", "authorization")
+        assert [request.header(name) is not None for name in names] == [is_own] * 3
+        assert request.header("x-all") == "1"
