@@ -1,7 +1,7 @@
 """The configuration file: TOML to checked values, or one sentence that says which file, table and key is wrong.
 
 Its keys are the long names of the commands' options, which is why they come from the options themselves. What they
-mean is said in `layers`; tables for hosts are those of `host_section`.
+mean is said in `layers`; tables for hosts are those of `host_section`. What reads a file is loaded if there is one.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import difflib
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from asyncfetch.cli.exits import UsageProblem
-from asyncfetch.cli.host_section import HostSection
 from asyncfetch.cli.secrets import is_secret
 from asyncfetch.errors import shown
+
+if TYPE_CHECKING:
+    from asyncfetch.cli.host_section import HostSection
 
 __all__ = ["Config", "find_config", "no_config", "read_config"]
 
@@ -107,6 +108,8 @@ def read_config(name: str, known: Mapping[str, type]) -> Config:
     Raises:
         UsageProblem: it cannot be read, is not TOML, or holds what is not known.
     """
+    import tomllib
+
     content, is_open = _load(name)
     try:
         tables = tomllib.loads(content.decode("utf-8-sig"))
@@ -146,8 +149,10 @@ def _load(name: str) -> tuple[bytes, bool]:
 
 
 def _host_section(pattern: str, table: dict[str, Any], name: str) -> HostSection:
+    from asyncfetch.cli.host_section import HostSection
+
     where = f'{name}, [{_HOST}."{pattern}"]'
-    if (whole := _without_dots(pattern, table)) != pattern:
+    if (whole := _without_dots(pattern, table, HostSection.known_keys())) != pattern:
         raise UsageProblem(f'{where}: put the whole pattern into quotes: [{_HOST}."{whole}"]')
     _check_keys(table, HostSection.known_keys(), where, "setting of a host")
     _check_keys(table.get("timeouts"), HostSection.known_timeouts(), f"{where}, timeouts", "timeout")
@@ -156,11 +161,11 @@ def _host_section(pattern: str, table: dict[str, Any], name: str) -> HostSection
     return converted
 
 
-def _without_dots(pattern: str, table: Any) -> str:
+def _without_dots(pattern: str, table: Any, known: list[str]) -> str:
     """Return the pattern that was meant where the dots of one without quotes have made tables within tables."""
     for key, value in table.items() if isinstance(table, dict) else ():
-        if isinstance(value, dict) and key not in HostSection.known_keys():
-            return _without_dots(f"{pattern}.{key}", value)
+        if isinstance(value, dict) and key not in known:
+            return _without_dots(f"{pattern}.{key}", value, known)
     return pattern
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import rich_click as click
 
@@ -23,7 +23,6 @@ from asyncfetch import (
     __version__,
 )
 from asyncfetch.cli.exits import UsageProblem
-from asyncfetch.cli.host_section import HostSection
 from asyncfetch.cli.running import LoopName
 from asyncfetch.cli.values import (
     count,
@@ -39,6 +38,9 @@ from asyncfetch.cli.values import (
 )
 from asyncfetch.client import SENSITIVE_HEADERS
 from asyncfetch.result import Method
+
+if TYPE_CHECKING:
+    from asyncfetch.cli.host_section import HostSection
 
 __all__ = [
     "IN_AND_OUT",

@@ -10,6 +10,7 @@ What the answers mean is in `scheduler.robots`.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Robots", "agent_among"]
 
+_AT_ONCE = 64  # fetches that are let go; then everybody else has a go
 _LARGE = 16 * 1024  # bytes of a file that is parsed in a thread: what is larger could hold up the loop
 _OWN_CODES = frozenset({"connect.blocked", "dns.not_found", "host.unavailable", "io"})
 """What says of a URL itself why it cannot be fetched, whatever its robots.txt may say: it fails with that."""
@@ -121,7 +123,7 @@ class Robots:
             error = failure
             if failure.code not in _OWN_CODES:
                 self._rulebook.learn(origin.name, judge_failure(f"{failure.detail} ({failure.code})", monotonic()))
-        self._let_go(origin, error)
+        await self._let_go(origin, error)
 
     async def _ask(self, origin: Origin) -> None:
         """Fetch the file, wherever it has moved to, and remember what it says for this origin.
@@ -173,20 +175,20 @@ class Robots:
 
     # --- those who wait
 
-    def _let_go(self, origin: Origin, error: FetchError | None) -> None:
-        """Let everything that waits for an origin's file go on, or end it."""
-        batches = set()
-        for fetch, front in self._held.pop(origin.name):
+    async def _let_go(self, origin: Origin, error: FetchError | None) -> None:
+        """Let everything that waits for an origin's file go on, or end it; everybody else has a go meanwhile."""
+        for number, (fetch, front) in enumerate(self._held.pop(origin.name), 1):
             if not fetch.lane.let_go(fetch):
                 continue  # it was given up meanwhile
-            batches.add(fetch.batch)
             if error is not None and error.code in _OWN_CODES:
                 self._turns.refuse(fetch, type(error)(error.detail))
             elif self.admits(fetch, front=front):
                 self._turns.frontier.add(fetch, front=front)
-        for batch in batches:
-            if batch is not None:
-                batch.wake_feeder()
+            if fetch.batch is not None:
+                fetch.batch.wake_feeder()
+            if number % _AT_ONCE == 0:
+                self._turns.pump()
+                await asyncio.sleep(0)
         self._turns.pump()
 
 
