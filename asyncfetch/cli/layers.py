@@ -43,7 +43,8 @@ _META = "asyncfetch.config"
 _NOT_IN_A_FILE = frozenset({_CONFIG, "settings", "help", "version"})
 _ON = frozenset({"1", "true", "yes", "on"})
 _OFF = frozenset({"0", "false", "no", "off"})
-_INSTEAD = [("ipv4", "ipv6"), ("insecure", "cacert"), ("quiet", "verbose")]  # of these, the nearer layer has one
+_INSTEAD = [("ipv4", "ipv6"), ("insecure", "cacert"), ("quiet", "verbose"), ("go_on", "overwrite")]
+"""Of these only one can be: what stands on the command line keeps the other one of the file out."""
 
 config_option = click.option(
     "-K", "--config", type=filled, metavar="FILE", show_default="asyncfetch.toml, if it is here",

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Robots", "agent_among"]
 
-_AT_ONCE = 64  # fetches that are let go; then everybody else has a go
+_AT_ONCE = 0.005  # seconds of letting go; then everybody else has a go
 _LARGE = 16 * 1024  # bytes of a file that is parsed in a thread: what is larger could hold up the loop
 _OWN_CODES = frozenset({"connect.blocked", "dns.not_found", "host.unavailable", "io"})
 """What says of a URL itself why it cannot be fetched, whatever its robots.txt may say: it fails with that."""
@@ -177,7 +177,8 @@ class Robots:
 
     async def _let_go(self, origin: Origin, error: FetchError | None) -> None:
         """Let everything that waits for an origin's file go on, or end it; everybody else has a go meanwhile."""
-        for number, (fetch, front) in enumerate(self._held.pop(origin.name), 1):
+        since = monotonic()
+        for fetch, front in self._held.pop(origin.name):
             if not fetch.lane.let_go(fetch):
                 continue  # it was given up meanwhile
             if error is not None and error.code in _OWN_CODES:
@@ -186,9 +187,10 @@ class Robots:
                 self._turns.frontier.add(fetch, front=front)
             if fetch.batch is not None:
                 fetch.batch.wake_feeder()
-            if number % _AT_ONCE == 0:
+            if monotonic() - since > _AT_ONCE:
                 self._turns.pump()
                 await asyncio.sleep(0)
+                since = monotonic()
         self._turns.pump()
 
 

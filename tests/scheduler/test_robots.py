@@ -113,6 +113,15 @@ def test_the_longer_pause_counts_and_is_bounded(lines: str, pause: float) -> Non
     assert verdict.pause == pytest.approx(pause)
 
 
+def test_a_file_that_is_work_lets_nothing_be_fetched() -> None:
+    """Thousands of wildcards would have to be looked at for each URL; a server cannot make us."""
+    lines = [f"Disallow: /{n}*a*b$" for n in range(5000)]
+    few, _ = judge_file("\n".join(["User-agent: x", *lines]).encode(), "bot", NOW)
+    many, _ = judge_file("\n".join(["User-agent: *", *lines]).encode(), "bot", NOW)
+    assert (few.allows_all, many.allows_all) == (True, False)
+    assert (many.reason, many.text) == ("has more than 5,000 lines with wildcards", b"")
+
+
 @pytest.mark.parametrize(
     ("status", "allows_all"), [(404, True), (401, True), (403, True), (410, True), (302, True)]
 )
