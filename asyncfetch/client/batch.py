@@ -183,7 +183,7 @@ class Batch:
             self._feeder = self._loop.create_future()
             await self._feeder
 
-    def wake_feeder(self) -> None:
+    def _wake_feeder(self) -> None:
         """Let the source go on if there is room for some entries; waking it for each one would cost too much."""
         feeder = self._feeder
         if feeder is None or self.lane.paused or self._limits.queued - self.lane.queued < self._least_room:
@@ -198,7 +198,7 @@ class Batch:
         """Take note that one of the list's turns is being run."""
         self._running.add(fetch)
         if self._feeder is not None:
-            self.wake_feeder()
+            self._wake_feeder()
 
     def stopped(self, fetch: Fetch) -> None:
         """Take note that it is over."""
@@ -214,6 +214,11 @@ class Batch:
         if self._is_full:
             self._turns.frontier.pause(self.lane)
         self._notify()
+
+    def deliver_unsent(self, result: Result) -> None:
+        """Deliver a result that took no turn, so that nobody has noticed that there is room for another entry."""
+        self.deliver(result)
+        self._loop.call_soon(self._wake_feeder)
 
     def give_up(self) -> None:
         """Count one entry that will have no result, because the list was stopped."""
@@ -255,7 +260,7 @@ class Batch:
         if self.lane.paused and len(self._results) <= self._limits.buffered // 2 and not self._is_full:
             self._turns.frontier.resume(self.lane)
             self._turns.pump()
-            self.wake_feeder()
+            self._wake_feeder()
         return result
 
     def _raise_failure(self) -> None:

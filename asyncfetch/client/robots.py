@@ -185,8 +185,6 @@ class Robots:
                 self._turns.refuse(fetch, type(error)(error.detail))
             elif self.admits(fetch, front=front):
                 self._turns.frontier.add(fetch, front=front)
-            if fetch.batch is not None:
-                fetch.batch.wake_feeder()
             if monotonic() - since > _AT_ONCE:
                 self._turns.pump()
                 await asyncio.sleep(0)

@@ -92,7 +92,7 @@ class Turns:
         self.stats.ended(fetch.stats, result)
         if fetch.waiter is None:
             assert fetch.batch is not None, "who does not wait for it has it in a list"
-            fetch.batch.deliver(result)
+            fetch.batch.deliver_unsent(result)
         else:
             fetch.refused = error
             fetch.waiter.set_result(None)
