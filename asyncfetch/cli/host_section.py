@@ -61,6 +61,10 @@ class HostSection(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab
     user: str | None = None
     password: str | None = None
 
+    def __repr__(self) -> str:
+        """Show which settings are there, but no values: some are credentials."""
+        return f"HostSection({', '.join(msgspec.to_builtins(self))})"
+
     @staticmethod
     def known_keys() -> list[str]:
         """Return the keys of a table, as a file spells them."""

@@ -60,6 +60,7 @@ def test_options_and_hosts_are_read(here: Path) -> None:
     assert (first.number("limit"), first.number("limit_rate"), first.number("rate")) == (2, 1 << 20, None)
     assert (first.header_pairs(), first.timeouts.seconds()) == ([("X-One", "1")], {"read": 2.5, "total": 60.0})
     assert (second.user, second.password) == ("me", "a:b")
+    assert repr(second) == "HostSection(user, password)"
 
 
 def test_an_empty_file_says_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from itertools import pairwise
@@ -263,6 +264,38 @@ class TestRedirects:
         assert server.seen.by_path["/robots.txt"] == 3
         assert Counter(asked(server))["/b"] == 1
         assert not [r for r in server.seen.log if r.path == "/a"]
+
+
+class TestAnything:
+    @pytest.mark.parametrize("seed", range(5))
+    async def test_the_exact_requests_that_the_servers_saw(self, server: FaultServer, seed: int) -> None:
+        """Of random redirects among hosts with random rules, exactly what is allowed is sent; each URL ends once."""
+        draw = random.Random(seed)
+        places = [(host, f"/p{n}/") for host in HOSTS for n in range(12)]
+        forbidden = set(draw.sample(places, 20))
+        moved = {place: draw.choice(places) for place in draw.sample(places, 30)}
+        for path in {path for _, path in places}:
+            moves = {host: moved.get((host, path)) for host in HOSTS}
+            server.route(
+                path, by_host({h: redirect(server.url(m[1], m[0])) if m else Reply(200) for h, m in moves.items()})
+            )
+        rules = {host: "".join(f"Disallow: {p}$\n" for h, p in forbidden if h == host) for host in HOSTS}
+        server.route(
+            "/robots.txt", by_host({h: Reply(200, f"User-agent: *\n{text}".encode()) for h, text in rules.items()})
+        )
+        expected: Counter[tuple[str, str]] = Counter({(host, "/robots.txt"): 1 for host in HOSTS})
+        ends: list[str | None] = []
+        for place in places:
+            hops = 0
+            while place not in forbidden and hops <= 4:
+                expected[place] += 1
+                if place not in moved:
+                    break
+                place, hops = moved[place], hops + 1
+            ends.append("redirect.too_many" if hops > 4 else "robots.disallowed" if place in forbidden else None)
+        async with polite(redirects=Redirects(most=4), limits=Limits(total=7, per_host=2)) as client:
+            assert await codes(client, *(server.url(path, host) for host, path in places)) == ends
+        assert Counter((r.host.partition(":")[0], r.path) for r in server.seen.log) == expected
 
 
 class TestWaiting:
