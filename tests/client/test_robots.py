@@ -269,7 +269,7 @@ class TestRedirects:
 class TestAnything:
     @pytest.mark.parametrize("seed", range(5))
     async def test_the_exact_requests_that_the_servers_saw(self, server: FaultServer, seed: int) -> None:
-        """Of random redirects among hosts with random rules, exactly what is allowed is sent; each URL ends once."""
+        """Of random redirects among hosts with random rules, exactly what is allowed is sent, once."""
         draw = random.Random(seed)
         places = [(host, f"/p{n}/") for host in HOSTS for n in range(12)]
         forbidden = set(draw.sample(places, 20))
