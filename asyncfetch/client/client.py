@@ -10,7 +10,7 @@ from functools import partial
 from random import Random
 from time import monotonic
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import anyio
 
@@ -18,6 +18,7 @@ from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap
 from asyncfetch.client.engine import Engine, Opened, SinkFactory
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.hosts import Hosts, HostTable
+from asyncfetch.client.misuse import callable_or_none, check_request, setting
 from asyncfetch.client.robots import Robots, agent_among
 from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.streamed import StreamedBody
@@ -38,8 +39,6 @@ from asyncfetch.url import Url, redacted
 from asyncfetch.version import __version__
 
 __all__ = ["Client"]
-
-_T = TypeVar("_T")
 
 _CLOSING = 5.0  # seconds that closing may take while it is itself being cancelled
 _METHODS = frozenset({"GET", "HEAD"})
@@ -105,18 +104,19 @@ class Client:
                 pattern of `hosts` is none.
             TypeError: a setting is not of its class, or `sensitive_headers` is a single string.
         """
-        self._limits = _setting("limits", limits, Limits)
-        self._timeouts = _setting("timeouts", timeouts, Timeouts)
-        self._retry = _setting("retry", retry, Retry)
-        self._politeness = _setting("politeness", politeness, Politeness)
-        self._redirects = _setting("redirects", redirects, Redirects)
-        tls = _setting("tls", tls, TLSSettings)
+        self._limits = setting("limits", limits, Limits)
+        self._timeouts = setting("timeouts", timeouts, Timeouts)
+        self._retry = setting("retry", retry, Retry)
+        self._politeness = setting("politeness", politeness, Politeness)
+        self._redirects = setting("redirects", redirects, Redirects)
+        tls = setting("tls", tls, TLSSettings)
         check_files(tls)
         self._tls = LazyContext(tls)
-        self._network = _setting("network", network, Network)
+        self._network = setting("network", network, Network)
         self._resolver = Resolver(self._network)
-        self._guard = allow_all if guard is None else guard
-        self._trace = trace
+        wanted = "a callable, such as AddressGuard(public_only=True)"
+        self._guard = allow_all if guard is None else callable_or_none("guard", guard, wanted)
+        self._trace = None if trace is None else setting("trace", trace, Trace)
         pairs = merge_fields(DEFAULT_HEADERS, headers)
         self._hosts = Hosts(hosts, pairs, sensitive_names(sensitive_headers), self._timeouts)
         self._agent = agent_among(pairs) if robots else None
@@ -125,6 +125,12 @@ class Client:
         self._closing = asyncio.Event()
         self._is_open = False
         self.stats = Stats()
+
+    def __repr__(self) -> str:
+        """Show whether it is open, and what it has done; of its settings nothing, which may be secret."""
+        total = self.stats.total
+        state = "open" if self._is_open else "new" if self._supervisor is None else "closed"
+        return f"<Client {state}: {total.done} done, {total.failed} failed, {total.in_flight} in flight>"
 
     # --- opening and closing
 
@@ -253,7 +259,9 @@ class Client:
             FetchError: there is no complete response; see `asyncfetch.errors` for each kind. A method or a header
                 that cannot be sent is `InvalidURL`.
             RuntimeError: the client is not open.
-            TypeError: `url` is neither text nor a Request, or is a Request beside other arguments.
+            TypeError: `url` is neither text nor a Request, or is a Request beside other arguments; or one of these
+                is of another type.
+            ValueError: `max_body` is negative.
         """
         fetch = self._begin_single(as_request(url, method, headers, timeouts, follow_redirects, max_body))
         return response_of(await self._singles.run(fetch, self._engine.run))
@@ -278,7 +286,7 @@ class Client:
         Raises:
             FetchError: no response, or, while the body is read, a body that is not whole.
             RuntimeError: the client is not open.
-            TypeError: as with `get`.
+            TypeError, ValueError: as with `get`.
         """
         fetch = self._begin_single(as_request(url, method, headers, timeouts, follow_redirects, max_body))
         opened: Opened | Result = await self._singles.run(fetch, self._engine.open)
@@ -313,9 +321,10 @@ class Client:
 
         Raises:
             RuntimeError: the client is not open.
-            TypeError: `urls` is a single string.
+            TypeError: `urls` is a single string, or `sink` cannot be called.
         """
         self._check_open()
+        callable_or_none("sink", sink, "a callable that is given request and response")
         if isinstance(urls, str | bytes):
             raise TypeError("fetch_many takes an iterable of URLs, not a single one; see get")
         return FetchMany(lambda: self._begin_batch(urls, sink))
@@ -364,6 +373,8 @@ class Client:
 
         Raises:
             InvalidURL: it cannot be fetched.
+            TypeError: what it brings along is of another type than it takes.
+            ValueError: its `max_body` is negative.
         """
         if request.invalid:
             raise InvalidURL(request.invalid)
@@ -371,6 +382,8 @@ class Client:
             raise InvalidURL(f"the method {shown(str(request.method))} is not GET or HEAD")
         fetch = Fetch(lane, request, index, Url.parse(request.url))
         fetch.blocks, fetch.timeouts = self._hosts.blocks, self._timeouts
+        if request.timeouts is not None or request.max_body is not None:
+            check_request(request)
         if self._hosts.are_special or request.headers is not None or request.timeouts is not None:
             self._hosts.dress(fetch)
             self._pool.watch(fetch.timeouts)
@@ -379,16 +392,3 @@ class Client:
         fetch.max_body = request.max_body
         fetch.added = monotonic()
         return fetch
-
-
-def _setting(name: str, given: _T | None, kind: type[_T]) -> _T:
-    """Return a setting, or what its class starts with.
-
-    Raises:
-        TypeError: it is of another class.
-    """
-    if given is None:
-        return kind()
-    if not isinstance(given, kind):
-        raise TypeError(f"{name} takes {kind.__name__}(...), not {given!r}")
-    return given

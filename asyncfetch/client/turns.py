@@ -35,6 +35,7 @@ class Turns:
         frontier: decides whose turn it is.
         stats: counts what is in flight.
         single: the lane of single requests.
+        starving: called whenever places are free and nothing may go: lists that could be read further.
         closed: the client is closing.
         robots: says what may be queued, where robots.txt is obeyed.
     """
@@ -42,6 +43,7 @@ class Turns:
     def __init__(self, frontier: Frontier[Fetch], stats: Stats, group: TaskGroup) -> None:
         self.frontier = frontier
         self.stats = stats
+        self.starving: set[Callable[[], None]] = set()
         self.closed = False
         self.robots: Robots | None = None
         self._most = frontier.total
@@ -92,7 +94,7 @@ class Turns:
         self.stats.ended(fetch.stats, result)
         if fetch.waiter is None:
             assert fetch.batch is not None, "who does not wait for it has it in a list"
-            fetch.batch.deliver_unsent(result)
+            fetch.batch.deliver_unsent(result, fetch.host)
         else:
             fetch.refused = error
             fetch.waiter.set_result(None)
@@ -158,6 +160,9 @@ class Turns:
         fetch = self.frontier.take(monotonic())
         if fetch is not None:
             self.stats.started(fetch.stats)
+        elif self.starving and self.has_room:
+            for wake in self.starving:
+                wake()
         return fetch
 
     def _give(self, fetch: Fetch, waiter: asyncio.Future[None]) -> None:
