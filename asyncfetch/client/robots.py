@@ -81,14 +81,14 @@ class Robots:
         self._rulebook = Rulebook(agent)
         self._make = make
         self._group = group
-        self._held: dict[str, list[tuple[Fetch, bool]]] = {}
+        self._held: dict[str, list[tuple[Fetch, float | None]]] = {}
 
-    def admits(self, fetch: Fetch, *, front: bool = False) -> bool:
-        """Say whether a fetch may be queued now; otherwise it has been ended, or comes back here by itself.
+    def admits(self, fetch: Fetch, at: float | None = None) -> bool:
+        """Say whether a fetch may be queued now; otherwise it has been ended, or is queued from here later.
 
         Args:
             fetch: is queued nowhere.
-            front: whether it goes before fresh ones once it may.
+            at: how it is to be queued then, as `Turns.queue` takes it.
         """
         origin = fetch.url.origin
         held = self._held.get(origin.name)
@@ -99,7 +99,7 @@ class Robots:
             held = self._held[origin.name] = []
             self._group.start_soon(self._learn, origin)
         if fetch.lane.hold(fetch):
-            held.append((fetch, front))
+            held.append((fetch, at))
         return False
 
     def _decide(self, fetch: Fetch, verdict: Verdict) -> bool:
@@ -178,13 +178,13 @@ class Robots:
     async def _let_go(self, origin: Origin, error: FetchError | None) -> None:
         """Let everything that waits for an origin's file go on, or end it; everybody else has a go meanwhile."""
         since = monotonic()
-        for fetch, front in self._held.pop(origin.name):
+        for fetch, at in self._held.pop(origin.name):
             if not fetch.lane.let_go(fetch):
                 continue  # it was given up meanwhile
             if error is not None and error.code in _OWN_CODES:
                 self._turns.refuse(fetch, type(error)(error.detail))
-            elif self.admits(fetch, front=front):
-                self._turns.frontier.add(fetch, front=front)
+            elif self.admits(fetch, at):
+                self._turns.queue(fetch, at)
             if monotonic() - since > _AT_ONCE:
                 self._turns.pump()
                 await asyncio.sleep(0)

@@ -79,14 +79,22 @@ class Turns:
         if fetch.waiter is not None:
             fetch.waiter = self._loop.create_future()
         fetch.stats = self._stats_of(fetch.host)
-        if delay > 0:
-            self.frontier.add_later(fetch, monotonic() + delay)
-        elif self.robots is None or fetch.for_robots or self.robots.admits(fetch, front=True):
-            self.frontier.add(fetch, front=True)
+        at = monotonic() + delay if delay > 0 else 0.0
+        if self.robots is None or fetch.for_robots or self.robots.admits(fetch, at):
+            self.queue(fetch, at)
         if fetch.waiter is not None:
             self.pump()
         else:
             self._arm()
+
+    def queue(self, fetch: Fetch, at: float | None) -> None:
+        """Let a fetch wait in the scheduler: as a fresh one, or before these from a time on (of `monotonic`)."""
+        if at is None:
+            self.frontier.add(fetch)
+        elif at > 0 and at > monotonic():
+            self.frontier.add_later(fetch, at)
+        else:
+            self.frontier.add(fetch, front=True)
 
     def refuse(self, fetch: Fetch, error: FetchError) -> None:
         """End a fetch that is queued nowhere, and will not be."""
