@@ -160,6 +160,7 @@ def get(**options: Any) -> int:
     help="What a request is assumed to take, on its connection, from its turn to the end of its body.",
 )  # fmt: skip
 @request_options
+@robots_option
 @redirect_option("-L/", "--location/--no-location", default=True, show_default=True, help="Follow redirects.")
 @connection_options
 @config_option

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from time import monotonic
@@ -44,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["Robots", "agent_among"]
 
 _AT_ONCE = 0.005  # seconds of letting go; then everybody else has a go
+_MOST_TASKS = (
+    1000  # that ask, 6 KiB each; most of them wait for their turns, or for hosts that want to be left alone
+)
 _LARGE = 16 * 1024  # bytes of a file that is parsed in a thread: what is larger could hold up the loop
 _OWN_CODES = frozenset({"connect.blocked", "dns.not_found", "host.unavailable", "io"})
 """What says of a URL itself why it cannot be fetched, whatever its robots.txt may say: it fails with that."""
@@ -81,6 +85,9 @@ class Robots:
         self._rulebook = Rulebook(agent)
         self._make = make
         self._group = group
+        self._wanted: deque[Origin] = deque()
+        self._tasks = 0
+        self._most_tasks = max(_MOST_TASKS, turns.frontier.total)
         self._held: dict[str, list[tuple[Fetch, float | None]]] = {}
 
     def admits(self, fetch: Fetch, at: float | None = None) -> bool:
@@ -97,7 +104,7 @@ class Robots:
             if verdict is not None:
                 return self._decide(fetch, verdict)
             held = self._held[origin.name] = []
-            self._group.start_soon(self._learn, origin)
+            self._want(origin)
         if fetch.lane.hold(fetch):
             held.append((fetch, at))
         return False
@@ -111,6 +118,19 @@ class Robots:
         return False
 
     # --- the file of an origin
+
+    def _want(self, origin: Origin) -> None:
+        """See that an origin is asked, by a task that does so already, or by one more."""
+        self._wanted.append(origin)
+        if self._tasks < self._most_tasks:
+            self._tasks += 1
+            self._group.start_soon(self._ask_all)
+
+    async def _ask_all(self) -> None:
+        """Ask one origin after another, as long as there are some."""
+        while self._wanted:
+            await self._learn(self._wanted.popleft())
+        self._tasks -= 1
 
     async def _learn(self, origin: Origin) -> None:
         """Ask an origin, and let go on who waits for that."""

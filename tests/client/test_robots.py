@@ -359,6 +359,24 @@ class TestWaiting:
             expected = ["robots.disallowed" if url.endswith("/no") else None for url in urls]
             assert await codes(client, *urls) == expected
 
+    async def test_many_origins_wait_without_a_task_for_each(
+        self, server: FaultServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A task takes more memory than what it waits for: so many ask, and all origins are asked in the end."""
+        monkeypatch.setattr("asyncfetch.client.robots._MOST_TASKS", 20)
+        places = {f"h{n}.test:{server.port}": ONE for n in range(100)}
+        server.route("/robots.txt", Reply(404, delay=0.02))
+        async with polite(limits=Limits(total=10), network=Network(overrides=places)) as client:
+            results = client.fetch_many(f"http://{key}/" for key in places)
+            first = asyncio.ensure_future(anext(results))
+            await asyncio.sleep(0.01)
+            assert client._turns.robots is not None
+            assert client._turns.robots._tasks == 20
+            assert (await first).ok
+            assert len([result async for result in results if result.ok]) == 99
+            assert client._turns.robots._tasks == 0
+        assert server.seen.by_path == {"/robots.txt": 100, "/": 100}
+
     @pytest.mark.slow
     async def test_a_hundred_thousand_urls_of_an_origin_cost_one_file(self, server: FaultServer) -> None:
         """All of them disallowed but the last: two requests, and one result for each."""
