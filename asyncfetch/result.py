@@ -5,14 +5,14 @@ Header mappings, text and JSON are made when they are asked for: most fetches of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from asyncfetch.errors import FetchError, StatusError
-from asyncfetch.settings import Timeouts
+from asyncfetch.settings import HeaderTypes, Timeouts
 from asyncfetch.url import redacted
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["HeaderTypes", "Method", "Request", "Response", "Result", "Timings"]
 
 Method = Literal["GET", "HEAD"]
-HeaderTypes = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
 
 
 class Request(msgspec.Struct):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from asyncfetch.client.batch import Batch
 
-__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "merge_fields", "sensitive_names"]
+__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "FieldPairs", "merge_fields", "sensitive_names"]
 
 FieldPairs = list[tuple[str, str]]
 
@@ -141,7 +141,9 @@ class Fetch(Turn):
         timeouts, follow, max_body: as the request or the client say.
         is_foreign: whether a redirect led away from the origin that the user named.
         is_named: whether its name has been looked up before this turn; `naming` seconds that took.
-        refused: why it need not be tried to connect this time, or None.
+        connect_error: why it need not be tried to connect this time, or None.
+        for_robots: whether it is a robots.txt that the client itself asks for: no result, and nobody's list.
+        refused: why it has no turn any more, for whoever waits for one.
         attempts: attempts begun.
         waited: seconds waited because hosts asked for it.
         history: the redirects of this attempt so far.
@@ -161,7 +163,9 @@ class Fetch(Turn):
         "attempts",
         "batch",
         "blocks",
+        "connect_error",
         "follow",
+        "for_robots",
         "history",
         "index",
         "ip",
@@ -205,6 +209,8 @@ class Fetch(Turn):
         self.is_foreign = False
         self.is_named = False
         self.naming = 0.0
+        self.for_robots = False
+        self.connect_error: FetchError | None = None
         self.refused: FetchError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.batch: Batch | None = None
