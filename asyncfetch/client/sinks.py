@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import anyio
 
+from asyncfetch.client.misuse import explain_sink
 from asyncfetch.errors import ChecksumMismatch, FetchTimeout, IncompleteMessage
 from asyncfetch.result import Request, Response
 from asyncfetch.streams.exchange import Exchange
@@ -220,7 +221,11 @@ def rest_of(response: Response) -> Rest | None:
 
 async def abort(sink: Sink) -> None:
     """Let a sink forget its body, even while the task is being cancelled; that it cannot is no news by now."""
-    await _in_time(sink.abort)
+    try:
+        await _in_time(sink.abort)
+    except TypeError as error:
+        explain_sink(sink, error)
+        raise
 
 
 async def _in_time(call: Callable[[], Awaitable[T]]) -> T | None:

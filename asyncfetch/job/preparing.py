@@ -78,7 +78,6 @@ class Preparer:
         self._bodies = bodies
         self._earlier = earlier
         self._skips = skip_existing
-        self._asked: dict[int, Unchanged] = {}  # only of what is in the client's window
 
     def look_at(self, entries: Sequence[Request]) -> tuple[list[Request], list[Result]]:
         """Return what is to be fetched, and the results of what is not; called in a worker thread."""
@@ -94,10 +93,17 @@ class Preparer:
         return requests, results
 
     def settle(self, result: Result) -> None:
-        """Take note that an entry has its result; a 304 to our conditions gets what is known of the body."""
-        asked = self._asked.pop(result.index, None)
-        if asked is not None and result.status == _NOT_MODIFIED:
-            result.sink = asked
+        """Let a 304 to our conditions know what it means; called in a worker thread.
+
+        The record is looked for once more, instead of being kept: millions of entries may be waiting.
+        """
+        if self._earlier is None or result.status != _NOT_MODIFIED:
+            return
+        record = self._find_earlier(result.request, self._earlier)
+        if record is not None:
+            fields = conditions(record)
+            if fields and _pairs(result.request.headers)[: len(fields)] == fields:
+                result.sink = Unchanged(record, self._bodies is not None)
 
     def _find(self, request: Request) -> AlreadyThere | None:
         """Look for the file that a body would get, if nothing were in its way."""
@@ -112,16 +118,18 @@ class Preparer:
         found = bodies.find(path)
         return None if found is None else AlreadyThere(path, found.st_size)
 
-    def _add_conditions(self, request: Request, earlier: Earlier) -> None:
+    def _find_earlier(self, request: Request, earlier: Earlier) -> Record | None:
         try:
-            record = earlier.find(request.url)
-        except OSError:
-            return
+            return earlier.find(request.url)
+        except OSError:  # it will be fetched in full
+            return None
+
+    def _add_conditions(self, request: Request, earlier: Earlier) -> None:
+        record = self._find_earlier(request, earlier)
         if record is None or not self._is_good_for(record, request):
             return
         fields, own = conditions(record), _pairs(request.headers)
         if fields and not any(name.lower() in _CONDITIONS for name, _ in own):
-            self._asked[request.index] = Unchanged(record, self._bodies is not None)
             request.headers = [*fields, *own]
 
     def _is_good_for(self, record: Record, request: Request) -> bool:

@@ -120,8 +120,9 @@ def test_what_has_not_changed_is_described(bodies: Bodies, earlier: Earlier) -> 
     record = Record.of(result)
     result.sink.describe(record)
     assert (record.path, record.bytes, record.etag, record.content_type) == ("x.org/a", 3, '"e"', "text/new")
-    preparer.settle(again := answered(request, 304))
-    assert again.sink is None
+    for headers in (None, [("If-None-Match", '"mine"')]):
+        preparer.settle(other := answered(Request("http://x.org/a", 1, headers=headers), 304))
+        assert other.sink is None
     preparer.look_at([Request("http://x.org/a", 1)])
     preparer.settle(changed := answered(request, 200))
     assert changed.sink is None
