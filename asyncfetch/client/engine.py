@@ -218,7 +218,7 @@ class Engine:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
         timeouts, url = fetch.timeouts, fetch.url
         total_at = math.inf if timeouts.total is None else began + timeouts.total - fetch.spent
-        request = encode_request(fetch.request.method, url.target, url.origin.authority, fetch.request_fields())
+        request = encode_request(fetch.request.method, url.target, fetch.authority, fetch.request_fields())
         fresh = False
         while True:
             exchange = await self._connect(fetch, total_at, fresh=fresh)

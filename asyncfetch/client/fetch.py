@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from asyncfetch.errors import (
     MessageTooLarge,
     StatusError,
     TooManyRedirects,
+    shown,
 )
 from asyncfetch.result import HeaderTypes, Request, Response, Result, Timings
 from asyncfetch.scheduler import Lane, Turn
@@ -39,7 +41,9 @@ __all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "merge_fields", "sensiti
 FieldPairs = list[tuple[str, str]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_OURS = frozenset({"host", "content-length", "transfer-encoding"})
+_OURS = frozenset({"content-length", "transfer-encoding"})
+# RFC 9110 section 7.2: Host = uri-host [ ":" port ]; of the names, what can be meant for a host
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 
@@ -50,9 +54,10 @@ class FieldBlocks:
     Attributes:
         own: for the origins that the user named.
         foreign: for origins that a redirect led to: without the sensitive fields.
+        host: what the user wants to be sent as Host instead of the URL's, to the origins of `own`; or empty.
     """
 
-    __slots__ = ("_pairs", "_sensitive", "foreign", "own")
+    __slots__ = ("_pairs", "_sensitive", "foreign", "host", "own")
 
     def __init__(self, pairs: FieldPairs, sensitive: frozenset[str]) -> None:
         """Encode the fields.
@@ -65,15 +70,17 @@ class FieldBlocks:
                 raise ValueError(f"{name} follows from the URL and the method, it is not for a header to say")
         self._pairs = pairs
         self._sensitive = sensitive
-        self.own = encode_fields(pairs)
+        self.host = _host_among(pairs)
+        self.own = encode_fields(_without_host(pairs))
         self.foreign = encode_fields(self._public())
 
     def _public(self) -> FieldPairs:
-        return [(name, value) for name, value in self._pairs if name.lower() not in self._sensitive]
+        return [pair for pair in _without_host(self._pairs) if pair[0].lower() not in self._sensitive]
 
     def with_authorization(self, value: str, *, is_foreign: bool) -> bytes:
         """Encode the fields with another Authorization: a URL's own user and password."""
-        return encode_fields(merge_fields(self._public() if is_foreign else self._pairs, {"Authorization": value}))
+        pairs = self._public() if is_foreign else _without_host(self._pairs)
+        return encode_fields(merge_fields(pairs, {"Authorization": value}))
 
     def with_fields(self, given: HeaderTypes) -> FieldBlocks:
         """Put one request's fields over these.
@@ -82,6 +89,24 @@ class FieldBlocks:
             ValueError: as in the constructor.
         """
         return FieldBlocks(merge_fields(self._pairs, given), self._sensitive)
+
+
+def _host_among(pairs: FieldPairs) -> str:
+    """Return the Host that the user gave, or an empty string.
+
+    Raises:
+        ValueError: there are two, or it is no host with or without a port.
+    """
+    hosts = [value for name, value in pairs if name.lower() == "host"]
+    if len(hosts) > 1:
+        raise ValueError("the header Host is given twice")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise ValueError(f"the header Host is a name or an address, with or without a port, not {shown(hosts[0])}")
+    return hosts[0] if hosts else ""
+
+
+def _without_host(pairs: FieldPairs) -> FieldPairs:
+    return [pair for pair in pairs if pair[0].lower() != "host"]
 
 
 def sensitive_names(further: Iterable[str]) -> frozenset[str]:
@@ -196,6 +221,11 @@ class Fetch(Turn):
             token = base64.b64encode(b":".join(credentials)).decode()
             return self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
         return self.blocks.foreign if self.is_foreign else self.blocks.own
+
+    @property
+    def authority(self) -> str:
+        """What is sent as Host: the user's own word to the origins that the user named, the URL's to all others."""
+        return (not self.is_foreign and self.blocks.host) or self.url.origin.authority
 
     # --- what a response means
 
