@@ -8,6 +8,7 @@ errors of the connecting are translated here; errors of the stream afterwards in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import select
 import socket
@@ -40,6 +41,7 @@ __all__ = ["Connection", "Dialler", "OutOfDescriptors"]
 _TLS_GOODBYE = 1.0  # seconds to wait for the server's close_notify; nothing depends on it
 _TLS_HANDSHAKE = 86_400.0  # seconds; longer than any connect timeout, which is what ends a handshake
 _READ_SIZE = 64 * 1024
+_STEPS_TO_CLOSE = 20  # of the loop; some five are usual
 _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 
 
@@ -316,13 +318,12 @@ class Dialler:
                 "ssl_handshake_timeout": _TLS_HANDSHAKE,
                 "ssl_shutdown_timeout": _TLS_GOODBYE,
             }
+        # from here on the descriptor is the loop's to close, also when this fails
+        handed = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         try:
-            transport, _ = await loop.create_connection(lambda: protocol, sock=sock, **options)
+            transport, _ = await loop.create_connection(lambda: protocol, sock=handed, **options)
         except BaseException as error:
-            if not isinstance(loop, asyncio.BaseEventLoop):
-                # uvloop closes the descriptor itself, or has done so; closed here as well, under its number, it
-                # would be somebody else's by then.
-                sock.detach()
+            await _let_go(handed, loop)
             if options and isinstance(error, (ssl.SSLError, ConnectionError)):
                 raise translate_tls_error(error, origin.host) from error
             raise
@@ -337,6 +338,23 @@ class Dialler:
         ssl_object = connection.ssl_object
         if self._trace is not None and ssl_object is not None and connection.tls_time is not None:
             self._trace.secured(describe_tls(ssl_object), connection.tls_time)
+
+
+async def _let_go(sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+    """See that the loop closes a socket of which it has made no stream; closed here, its number may be another's.
+
+    uvloop closes the descriptor, or has done so. asyncio does in most cases; but a TLS connection that is cancelled
+    in its first step it forgets, and goes on with the handshake all the same. The end of the stream ends that, too.
+    """
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        sock.detach()
+        return
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    for _ in range(_STEPS_TO_CLOSE):
+        if sock.fileno() < 0:
+            return
+        await asyncio.sleep(0)
 
 
 def _watch_kernel(descriptor: int) -> Callable[[], bool]:
