@@ -27,6 +27,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     v: int
     n: int
+    id: str | int | None = None
     url: str
     final_url: str | None = None
     ok: bool
@@ -54,6 +55,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         record = cls(
             v=1,
             n=result.index,
+            id=result.request.id,
             url=redacted(result.request.url),
             ok=error is None,
             error=None if error is None else ErrorRecord(error.code, error.detail),

@@ -20,7 +20,7 @@ from asyncfetch import (
 from asyncfetch.testing import Close, FaultServer, Reply, Script, Send, redirect, unused_port
 
 KEYS = [
-    "v", "n", "url", "final_url", "ok", "status", "error", "bytes", "wire_bytes", "content_type", "etag",
+    "v", "n", "id", "url", "final_url", "ok", "status", "error", "bytes", "wire_bytes", "content_type", "etag",
     "last_modified", "path", "sha256", "ip", "http", "reused", "attempts", "redirects", "t", "ts",
 ]  # fmt: skip
 
@@ -159,6 +159,15 @@ class TestRecord:
             record = await record_of(url)
             assert "secret" not in json.dumps(record)
             assert "***@" in record["url"]
+
+    async def test_gives_the_inputs_own_name_back(self, server: FaultServer) -> None:
+        """`id` stands after `n`, be it text or a number; 0 and an empty text are known, too."""
+        server.route("/", Reply(200, b"x"))
+        for given in ("a\u00e9", 17, 0, ""):
+            record = await record_of(Request(server.url(), id=given))
+            assert list(record)[:3] == ["v", "n", "id"]
+            assert record["id"] == given
+        assert (await record_of(Request("nothing", id="x")))["id"] == "x"
 
     def test_takes_the_first_of_repeated_fields(self) -> None:
         """As `Response.field` does."""

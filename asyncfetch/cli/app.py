@@ -15,7 +15,9 @@ from click.shell_completion import shell_complete
 
 from asyncfetch import __version__
 from asyncfetch.cli.exits import Exit, UsageProblem, put
+from asyncfetch.cli.inputs import InputOptions, input_options
 from asyncfetch.cli.options import (
+    HOW_MUCH,
     IN_AND_OUT,
     SHOWN,
     ClientOptions,
@@ -25,7 +27,7 @@ from asyncfetch.cli.options import (
     request_options,
     stop_options,
 )
-from asyncfetch.cli.values import error_codes, filled
+from asyncfetch.cli.values import error_codes, filled, seconds
 from asyncfetch.url import redacted
 
 __all__ = ["app", "run_app"]
@@ -81,10 +83,6 @@ def app(ctx: click.Context) -> None:
 @app.command(context_settings=CONTEXT)
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
 @click.option(
-    "-i", "--input-file", type=filled, multiple=True, metavar="FILE", panel=IN_AND_OUT,
-    help="A further file of URLs; - is stdin. Can be repeated.",
-)  # fmt: skip
-@click.option(
     "-o", "--output", type=filled, metavar="FILE", panel=IN_AND_OUT,
     help="Write one JSON line for each URL here; - is stdout.",
 )  # fmt: skip
@@ -101,6 +99,7 @@ def app(ctx: click.Context) -> None:
     "--retry-failed", type=error_codes, is_flag=False, flag_value="", metavar="[=CODES]", panel=IN_AND_OUT,
     help="With -c, fetch again what failed: all, or codes as in dns,timeout,http.5xx. The last record counts.",
 )  # fmt: skip
+@input_options
 @limit_options
 @stop_options
 @request_options
@@ -141,8 +140,8 @@ def get(**options: Any) -> int:
     if options["go_on"]:
         options = remembered_options(options, _given())
     settings = settings_for(options)
-    client_options = ClientOptions.take_from(options)
-    return run(Get(**options, settings=settings), client_options)
+    client_options, inputs = ClientOptions.take_from(options), InputOptions.take_from(options)
+    return run(Get(**options, inputs=inputs, settings=settings), client_options)
 
 
 def _given() -> set[str]:
@@ -150,6 +149,41 @@ def _given() -> set[str]:
     context = click.get_current_context()
     assert context is not None, "a command runs"
     return {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
+
+
+@app.command(context_settings=CONTEXT)
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@input_options
+@limit_options
+@click.option(
+    "--seconds-per-request", type=seconds, default=0.5, show_default=True, metavar="S", panel=HOW_MUCH,
+    help="What a request is assumed to take, on its connection, from its turn to the end of its body.",
+)  # fmt: skip
+@request_options
+@redirect_option("-L/", "--location/--no-location", default=True, show_default=True, help="Follow redirects.")
+@connection_options
+@click.option(
+    "--no-color", "color", flag_value=False, default=True, panel=SHOWN, help="No colours; NO_COLOR=1 does the same."
+)
+@click.option("--json", "as_json", is_flag=True, panel=SHOWN, help="Print it as JSON.")
+def plan(**options: Any) -> int:
+    """Look at a list and fetch nothing: what is in it, its hosts and their shares, and the least time it can take.
+
+    SOURCEs and options are those of get. What -j and --max-per-host say decides on the time, together with the host
+    that has the most URLs. Only sitemaps are fetched, if there are some; what concerns requests is for them.
+
+        asyncfetch plan urls.txt --max-per-host 2
+        asyncfetch plan urls.txt --json | jq .least_seconds
+
+    10 million URLs take a minute and 200 MB of memory, and 150 MB for temporary files.
+
+    Exit status: 0 the list was read to its end; 1 it was not; 2 refused; 130, 143 and 141 as with get.
+    """
+    from asyncfetch.cli.plan import Plan
+    from asyncfetch.cli.plan import plan as run
+
+    client_options, inputs = ClientOptions.take_from(options), InputOptions.take_from(options)
+    return run(Plan(**options, inputs=inputs), client_options)
 
 
 @app.command(context_settings=CONTEXT)

@@ -27,13 +27,19 @@ _MEANING = {
     "head": "-I",
     "location": "-L/--no-location",
     "max_redirs": "--max-redirs",
+    "input_format": "--input-format",
+    "url_field": "--url-field",
+    "include": "--include",
+    "exclude": "--exclude",
+    "limit": "--limit",
+    "dedupe": "--dedupe",
 }
 _HARMLESS = (
     "max_time", "connect_timeout", "head_timeout", "read_timeout", "speed_limit", "speed_time", "insecure",
     "cacert", "ipv4", "ipv6", "resolve", "public_only", "allow_net", "deny_net", "loop", "jobs", "max_per_host",
     "retry", "max_filesize",
 )  # fmt: skip
-_INPUT = ("sources", "input_file")
+_INPUT = ("sources", "input_file", "sitemaps")
 _SECRET = re.compile(r"auth|cookie|token|key|secret|passw|session|signature|credential", re.IGNORECASE)
 _SOURCES = "SOURCE"
 
@@ -90,7 +96,7 @@ def _merged(options: Options, given: set[str], settings: dict[str, Any]) -> dict
     has_input = any(options[name] for name in _INPUT)
     if missing := [label for label in again if label not in secrets and not (label == _SOURCES and has_input)]:
         raise UsageProblem(f"the job file holds no secrets: to go on, give {' and '.join(missing)} again")
-    old = _frozen(_rebased(settings["options"], settings["cwd"]))
+    old = _known(options, given) | _frozen(_rebased(settings["options"], settings["cwd"]))
     changed = [_MEANING[name] for name in _MEANING if name in given and _differs(name, options[name], old[name])]
     changed += [label for label in secrets if label not in again and label != _SOURCES]
     if changed:
@@ -103,6 +109,11 @@ def _merged(options: Options, given: set[str], settings: dict[str, Any]) -> dict
     merged = {**options, **{name: old[name] for name in left}}
     merged["headers"] = old["headers"] + tuple(h for h in options["headers"] if _is_secret(*h))
     return merged
+
+
+def _known(options: Options, given: set[str]) -> dict[str, Any]:
+    """Return what was meant by options that the job file does not know, because it is older: their defaults."""
+    return {name: None if name in given else value for name, value in options.items()}
 
 
 def _differs(name: str, new: Any, old: Any) -> bool:
@@ -139,7 +150,7 @@ def _rebased(options: dict[str, Any], directory: str) -> dict[str, Any]:
     def rebase(name: str) -> str:
         return name if name == "-" or "://" in name else str(Path(directory, name))
 
-    moved: dict[str, Any] = {name: [rebase(spec) for spec in options[name]] for name in _INPUT}
+    moved: dict[str, Any] = {name: [rebase(spec) for spec in options.get(name, ())] for name in _INPUT}
     moved |= {name: rebase(options[name]) for name in ("output_dir", "cacert") if options[name]}
     return {**options, **moved}
 

@@ -16,6 +16,7 @@ import anyio.abc
 
 from asyncfetch.cli.continuing import command_to_go_on, results_of, try_again
 from asyncfetch.cli.exits import Exit, UsageProblem, expect_signals, leave_at_once, put
+from asyncfetch.cli.inputs import InputOptions
 from asyncfetch.cli.options import ClientOptions
 from asyncfetch.cli.running import raise_open_file_limit, run_in_loop
 from asyncfetch.display import (
@@ -43,7 +44,6 @@ from asyncfetch.job import (
     Safeguard,
     Sources,
     open_journal,
-    open_sources,
 )
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Get:
 
     sources: tuple[str, ...] = ()
     input_file: tuple[str, ...] = ()
+    inputs: InputOptions = field(default_factory=InputOptions)
     output: str | None = None
     output_dir: str | None = None
     overwrite: bool = False
@@ -82,7 +83,7 @@ class Get:
         Raises:
             UsageProblem: they do not.
         """
-        if not self.specs:
+        if not self.specs and not self.inputs.sitemaps:
             raise UsageProblem("nothing to fetch: give URLs, files of URLs, or - for the standard input")
         if not all(self.specs):
             raise UsageProblem("one of the sources has an empty name: is it a shell variable that was never set?")
@@ -131,7 +132,7 @@ def get(options: Get, client_options: ClientOptions) -> int:
     client = client_options.open_client()
     try:
         with ExitStack() as opened:
-            sources = opened.enter_context(_open_sources(options, client_options))
+            sources = opened.enter_context(options.inputs.open(options.specs, client_options))
             bodies = None
             if options.output_dir is not None:
                 bodies = opened.enter_context(Bodies(options.output_dir))
@@ -139,7 +140,7 @@ def get(options: Get, client_options: ClientOptions) -> int:
             if options.results_name is not None:
                 journal = opened.enter_context(_open_journal(options.results_name, options))
             safeguard = None
-            if journal is not None and journal.file is not None:
+            if journal is not None and journal.file is not None and journal.name != "-":  # stdout has no name
                 safeguard = opened.enter_context(Safeguard(journal, sources, options.settings, bodies))
             run = _Run(options, client, sources, journal, bodies, safeguard)
             outcome = run_in_loop(run.run, client_options.loop)
@@ -148,11 +149,6 @@ def get(options: Get, client_options: ClientOptions) -> int:
     expect_signals()
     run.close_with(outcome)
     return run.status(outcome)
-
-
-def _open_sources(options: Get, client_options: ClientOptions) -> Sources:
-    stdin = None if sys.stdin is None else sys.stdin.buffer
-    return open_sources(options.specs, stdin, method=client_options.method)
 
 
 def _open_journal(name: str, options: Get) -> Journal:
@@ -308,7 +304,7 @@ class _Run:
 
     def _show_closing(self, outcome: JobOutcome, ending: Ending) -> None:
         if outcome.entries == 0 and outcome.stopped_by is None:
-            self._say("no URLs in the input: nothing was fetched")
+            self._say(f"{self._why_nothing()}: nothing was fetched")
             return
         if outcome.earlier and outcome.earlier == outcome.entries:
             failed = f", {outcome.earlier_failed:,} not ok (--retry-failed)" if outcome.earlier_failed else ""
@@ -321,9 +317,19 @@ class _Run:
         for line in self._remarks(outcome):
             self._say(line)
 
+    def _why_nothing(self) -> str:
+        left_out = self._sources.left_out
+        return (
+            f"{self._options.inputs.leaving_out} left all {left_out:,} URLs out"
+            if left_out
+            else "no URLs in the input"
+        )
+
     def _remarks(self, outcome: JobOutcome) -> list[str]:
         """Say where everything is, and why the job ended before the list did."""
         remarks = []
+        if left_out := self._sources.left_out:
+            remarks.append(f"{left_out:,} left out by {self._options.inputs.leaving_out}")
         if outcome.earlier:
             remarks.append(f"{outcome.earlier:,} had been recorded before ({outcome.earlier_failed:,} not ok)")
         if outcome.stopped_by == MAX_FAILURES:

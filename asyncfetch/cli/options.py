@@ -39,6 +39,7 @@ from asyncfetch.client import SENSITIVE_HEADERS
 from asyncfetch.result import Method
 
 __all__ = [
+    "HOW_MUCH",
     "IN_AND_OUT",
     "SHOWN",
     "ClientOptions",
@@ -46,13 +47,14 @@ __all__ = [
     "limit_options",
     "redirect_option",
     "request_options",
+    "stacked",
     "stop_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 IN_AND_OUT = "In and out"
-_HOW_MUCH = "How much at once, and when to stop"
+HOW_MUCH = "How much at once, and when to stop"
 _REQUESTS = "Requests"
 _TIMES = "Timeouts, in seconds"
 _TLS = "TLS"
@@ -61,7 +63,9 @@ SHOWN = "What is shown"
 _BUFFERED = 24  # results that wait to be recorded, besides the 40 that the job collects: a kill costs no more
 
 
-def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Make one decorator of several options, in their order in the help."""
+
     def apply(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -70,25 +74,25 @@ def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-limit_options = _stacked(
-    click.option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=_HOW_MUCH,
+limit_options = stacked(
+    click.option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Requests in flight at once."),
-    click.option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=_HOW_MUCH,
+    click.option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Of these, to one host."),
-    click.option("--retry", type=number, default=2, show_default=True, metavar="N", panel=_HOW_MUCH,
+    click.option("--retry", type=number, default=2, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Further attempts after what may pass: failed connections, timeouts, cut answers, 429, 503 "
                       "and the like. Waiting because a host asks for it (Retry-After) uses none up."),
-    click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=_HOW_MUCH,
+    click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=HOW_MUCH,
                  help="Give up a body that is larger, decoded; k, M and G are 1024s."),
 )  # fmt: skip
 
-stop_options = _stacked(
-    click.option("--fail-early", is_flag=True, panel=_HOW_MUCH, help="Stop at the first URL that is not ok."),
-    click.option("--max-failures", type=count, metavar="N", show_default="never", panel=_HOW_MUCH,
+stop_options = stacked(
+    click.option("--fail-early", is_flag=True, panel=HOW_MUCH, help="Stop at the first URL that is not ok."),
+    click.option("--max-failures", type=count, metavar="N", show_default="never", panel=HOW_MUCH,
                  help="Stop after N URLs that are not ok."),
 )  # fmt: skip
 
-request_options = _stacked(
+request_options = stacked(
     click.option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'", panel=_REQUESTS,
                  help="Send this header with every request; 'NAME:' drops a default, 'NAME;' sends it empty. "
                       "Can be repeated. Host goes to where the URLs say, and not on to where a redirect leads."),
@@ -107,14 +111,14 @@ request_options = _stacked(
 
 def redirect_option(*names: str, **settings: Any) -> Callable[[F], F]:
     """Declare whether redirects are followed, as the command says, and how many."""
-    return _stacked(
+    return stacked(
         click.option(*names, panel=_REQUESTS, **settings),
         click.option("--max-redirs", type=number, default=10, show_default=True, metavar="N", panel=_REQUESTS,
                      help="Follow at most this many redirects in a row."),
     )  # fmt: skip
 
 
-connection_options = _stacked(
+connection_options = stacked(
     click.option("-m", "--max-time", type=seconds, metavar="S", show_default="no limit", panel=_TIMES,
                  help="One attempt with its redirects; time in the queue does not count."),
     click.option("--connect-timeout", type=seconds, default=10, show_default=True, metavar="S", panel=_TIMES,
@@ -226,7 +230,7 @@ class ClientOptions:
                     max_streamed=self.max_filesize,
                     buffered=_BUFFERED,
                 ),
-                timeouts=self._timeouts(),
+                timeouts=self.timeouts,
                 retry=self._retry(),
                 redirects=Redirects(follow=self.location, most=self.max_redirs),
                 tls=TLSSettings(
@@ -245,7 +249,9 @@ class ClientOptions:
         """Say how often to try again; without `waits`, not even after a pause that the host asks for."""
         return Retry(attempts=self.retry + 1) if self.waits else Retry(attempts=self.retry + 1, wait_budget=0.0)
 
-    def _timeouts(self) -> Timeouts:
+    @property
+    def timeouts(self) -> Timeouts:
+        """How long each phase may take."""
         return Timeouts(
             connect=self.connect_timeout,
             head=self.head_timeout,

@@ -22,6 +22,7 @@ __all__ = [
     "header",
     "network",
     "number",
+    "pattern",
     "resolve",
     "seconds",
     "secret_header",
@@ -142,6 +143,17 @@ def _known_codes() -> frozenset[str]:
         codes |= {kind.code for kind in below if kind is not StatusError and not kind.__subclasses__()}
         kinds += below
     return frozenset(codes)
+
+
+def pattern(text: str) -> str:
+    """Read a regular expression: an empty one, which is found everywhere, is a variable that was never set."""
+    if not text:
+        raise click.BadParameter("the expression is empty")
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise click.BadParameter(f"{shown(text)} is not a regular expression: {error}") from None
+    return text
 
 
 def resolve(text: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ is a body that its caller reads.
 
 from asyncfetch.client.batch import FetchMany
 from asyncfetch.client.client import DEFAULT_HEADERS, Client
-from asyncfetch.client.engine import Sink, SinkFactory
 from asyncfetch.client.fetch import SENSITIVE_HEADERS, sensitive_names
+from asyncfetch.client.sinks import Sink, SinkFactory
 
 __all__ = ["DEFAULT_HEADERS", "SENSITIVE_HEADERS", "Client", "FetchMany", "Sink", "SinkFactory", "sensitive_names"]

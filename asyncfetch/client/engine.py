@@ -1,72 +1,46 @@
 """One turn of one fetch, over the streams: from its place in the scheduler to a result or to another turn.
 
 The ladder, one concern a rung: `run` and `open` are a turn with and without its body; `_begin` and `_receive` see
-that its place is given back; `_answer` judges the response's head; `_send` gets a connection and the head.
+that its place is given back; `_send` gets a connection and the head; `_judge` follows or retries what asks for it.
 What decides is elsewhere: `fetch` and `scheduler.retry`.
+
+Every rung that awaits costs each request something, also when it does not have to wait. So the plain case, a small
+answer on a connection that was idle, waits once, for its head, and takes few rungs; whatever else may happen has
+rungs of its own.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from time import monotonic
-from typing import Protocol
 
-import anyio
+import msgspec
 
 from asyncfetch.client.fetch import Fetch
-from asyncfetch.client.misuse import check_sink, explain_sink
+from asyncfetch.client.sinks import DISCARD, Sink, abort, check_sink, explain_sink
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, LocalError, TotalTimeout
-from asyncfetch.result import Request, Response, Result
+from asyncfetch.result import Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
-from asyncfetch.streams.connection import OutOfDescriptors
+from asyncfetch.streams.connection import Connection, OutOfDescriptors
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
-from asyncfetch.streams.request import encode_request
 from asyncfetch.trace import Trace
 
-__all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
+__all__ = ["Engine", "Opened"]
 
 _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
-_ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
 _NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
 
 
-class Sink(Protocol):
-    """Where a body goes instead of into memory: some `write`, then `finish` or `abort`.
-
-    An OSError of it, `TimeoutError` included, is the `io` error of that result; anything else ends the list and is
-    raised to its consumer.
-    """
-
-    async def write(self, chunk: bytes) -> None:
-        """Take the next decoded bytes; the server is slowed down while this waits."""
-        ...
-
-    async def finish(self) -> None:
-        """The body is complete and whole. If this fails, `abort` follows."""
-        ...
-
-    async def abort(self) -> None:
-        """The body failed, was cancelled, or will be fetched again: forget all of it, within 2 seconds."""
-        ...
-
-
-SinkFactory = Callable[[Request, Response], Sink | None]
-
-
-@dataclass(slots=True)
-class Opened:
+class Opened(msgspec.Struct, eq=False):
     """A fetch whose final head has come; its place is held until the body is done with."""
 
     fetch: Fetch
@@ -74,22 +48,6 @@ class Opened:
     response: Response
     host: str
     began: float
-
-
-class _Discard:
-    """Takes a body that nobody wants to keep."""
-
-    async def write(self, chunk: bytes) -> None:
-        pass
-
-    async def finish(self) -> None:
-        pass
-
-    async def abort(self) -> None:
-        pass
-
-
-_DISCARD = _Discard()
 
 
 class Engine:
@@ -122,7 +80,13 @@ class Engine:
             The result, or None if the fetch has been queued for another turn.
         """
         opened = await self._begin(fetch)
-        return await self._receive(opened) if isinstance(opened, Opened) else opened
+        if not isinstance(opened, Opened):
+            return opened
+        content = None if fetch.batch is not None and fetch.batch.sink is not None else self._take_whole(opened)
+        if content is None:
+            return await self._receive(opened)
+        opened.response.content = content
+        return self.close(opened)
 
     async def open(self, fetch: Fetch) -> Opened | Result | None:
         """Run one turn as far as the final head; then the places stay taken until `close`, `fail` or `cancel`.
@@ -145,7 +109,9 @@ class Engine:
         if not fetch.history:
             fetch.attempts += 1
         try:
-            return await self._answer(fetch, host, began)
+            exchange = await self._send(fetch, began)
+            opened = Opened(fetch, exchange, fetch.make_response(exchange), host, began)
+            return opened if exchange.head.status < 300 else await self._judge(opened)
         except (FetchError, OutOfDescriptors, OSError) as error:
             if _is_shortage(error) or _is_shortage(error.__cause__):
                 return self._starved(fetch, host, began, error)
@@ -171,9 +137,10 @@ class Engine:
     def close(self, opened: Opened) -> Result:
         """End a turn whose body is complete."""
         opened.exchange.release()
-        opened.response.num_bytes = opened.exchange.decoded
-        opened.response.wire_bytes = opened.exchange.wire
-        return self._end(opened.fetch, opened.host, opened.began, response=opened.response)
+        response, exchange = opened.response, opened.exchange
+        response.num_bytes = exchange.decoded
+        response.wire_bytes = exchange.wire
+        return self._end(opened.fetch, opened.host, opened.began, response=response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
         """End a turn whose body failed while somebody was reading it: it is not tried again."""
@@ -189,39 +156,38 @@ class Engine:
 
     # --- the head
 
-    async def _answer(self, fetch: Fetch, host: str, began: float) -> Opened | None:
-        """Get the head, and follow it or retry it if that is what it means."""
-        exchange = await self._send(fetch, began)
+    async def _judge(self, opened: Opened) -> Opened | None:
+        """Follow a response or retry it, if that is what its head means; otherwise give it back."""
+        fetch, exchange, response = opened.fetch, opened.exchange, opened.response
         try:
-            response = fetch.make_response(exchange)
             url = fetch.redirected(response, self._most_redirects)
             again = self._retries(fetch, response) if response.status_code >= 400 else None
-            if url is None and again is None:
-                response.history = fetch.history
-                return Opened(fetch, exchange, response, host, began)
         except BaseException:
             exchange.discard()
             raise
+        if url is None and again is None:
+            return opened
         await exchange.drain()
         if again is not None:
-            self._try_again(fetch, host, again, f"http.{response.status_code // 100}xx")
+            self._try_again(fetch, opened.host, again, f"http.{response.status_code // 100}xx")
             return None
         assert url is not None, "what is not retried is a redirect here"
-        fetch.timings.total = monotonic() - began
+        fetch.timings.total = monotonic() - opened.began
         fetch.spent += fetch.timings.total
-        self._turns.release(fetch, host, ANSWERED)
+        self._turns.release(fetch, opened.host, ANSWERED)
         fetch.follow_to(url, response)
         self._turns.again(fetch, 0.0)
         return None
 
     async def _send(self, fetch: Fetch, began: float) -> Exchange:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
-        timeouts, url = fetch.timeouts, fetch.url
+        timeouts = fetch.timeouts
         total_at = math.inf if timeouts.total is None else began + timeouts.total - fetch.spent
-        request = encode_request(fetch.request.method, url.target, fetch.authority, fetch.request_fields())
-        fresh = False
+        request = fetch.encode_request()
+        connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
         while True:
-            exchange = await self._connect(fetch, total_at, fresh=fresh)
+            fetch.ip = connection.ip
+            exchange = Exchange(self._pool, connection)
             try:
                 if self._trace is not None:
                     self._trace.sent(request)
@@ -230,7 +196,7 @@ class Engine:
                 )
             except StaleConnection:
                 exchange.discard()
-                fresh = True
+                connection = await self._connect(fetch, total_at)
                 continue
             except BaseException:
                 exchange.discard()
@@ -238,25 +204,31 @@ class Engine:
             fetch.timings.ttfb = exchange.ttfb
             return exchange
 
-    async def _connect(self, fetch: Fetch, total_at: float, *, fresh: bool) -> Exchange:
-        """Get a connection within the connect timeout and the total."""
+    async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
+        """Open a connection within the connect timeout and the total."""
         most = fetch.timeouts.connect
         left = total_at - monotonic()
         try:
-            connection = await self._pool.acquire(fetch.url.origin, max(0.0, min(most, left)), fresh=fresh)
+            connection = await self._pool.acquire(fetch.url.origin, max(0.0, min(most, left)), fresh=True)
         except ConnectTimeout as error:
             if left < most:
                 raise TotalTimeout(f"not finished within {fetch.timeouts.total:g} s") from error
             raise
-        fetch.ip = connection.ip
-        if not connection.served:
-            timings = fetch.timings
-            self._turns.stats.connections += 1
-            timings.dns, timings.connect = connection.dns_time, connection.connect_time
-            timings.tls = connection.tls_time
-        return Exchange(self._pool, connection)
+        self._turns.stats.connections += 1
+        timings = fetch.timings
+        timings.dns, timings.connect = connection.dns_time, connection.connect_time
+        timings.tls = connection.tls_time
+        return connection
 
     # --- the body
+
+    def _take_whole(self, opened: Opened) -> bytes | None:
+        """Return the body if it has come together with its head and is to be kept in memory as it is."""
+        fetch = opened.fetch
+        content = opened.exchange.take_whole(self._limits.max_body if fetch.max_body is None else fetch.max_body)
+        if content is not None:
+            self._turns.stats.came(fetch.stats, len(content))
+        return content
 
     def _accept(self, opened: Opened, usual: int | None) -> None:
         """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
@@ -272,7 +244,7 @@ class Engine:
             response.content = await opened.exchange.read_all()
         else:
             await self._pour(opened, sink)
-            if sink is not _DISCARD:
+            if sink is not DISCARD:
                 fetch.sink = sink
 
     def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
@@ -285,7 +257,7 @@ class Engine:
         if fetch.batch is None or fetch.batch.sink is None:
             return None
         if response.is_error:
-            return _DISCARD
+            return DISCARD
         try:
             sink = fetch.batch.sink(fetch.request, response)
         except OSError as error:
@@ -304,10 +276,10 @@ class Engine:
                     await sink.write(piece)
             await sink.finish()
         except OSError as error:
-            await _abort(sink)
+            await abort(sink)
             raise _not_saved(error) from error
         except BaseException as error:
-            await _abort(sink)
+            await abort(sink)
             explain_sink(sink, error)
             raise
 
@@ -382,13 +354,3 @@ def _is_shortage(error: BaseException | None) -> bool:
 
 def _not_saved(error: OSError) -> LocalError:
     return LocalError(f"the body could not be saved: {error}")
-
-
-async def _abort(sink: Sink) -> None:
-    """Let a sink forget its body, even while the task is being cancelled; that it cannot is no news by now."""
-    with anyio.move_on_after(_ABORTING, shield=True), contextlib.suppress(OSError):
-        try:
-            await sink.abort()
-        except TypeError as error:
-            explain_sink(sink, error)
-            raise

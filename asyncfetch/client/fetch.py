@@ -28,7 +28,7 @@ from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
 from asyncfetch.streams.http1 import HEAD_LIMIT
-from asyncfetch.streams.request import check_field, encode_fields
+from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ _OURS = frozenset({"content-length", "transfer-encoding"})
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
+_RESTS_REMEMBERED = 1000
 
 
 class FieldBlocks:
@@ -57,7 +58,7 @@ class FieldBlocks:
         host: what the user wants to be sent as Host instead of the URL's, to the origins of `own`; or empty.
     """
 
-    __slots__ = ("_pairs", "_sensitive", "foreign", "host", "own")
+    __slots__ = ("_pairs", "_rests", "_sensitive", "foreign", "host", "own")
 
     def __init__(self, pairs: FieldPairs, sensitive: frozenset[str]) -> None:
         """Encode the fields.
@@ -73,9 +74,22 @@ class FieldBlocks:
         self.host = _host_among(pairs)
         self.own = encode_fields(_without_host(pairs))
         self.foreign = encode_fields(self._public())
+        self._rests: dict[str, bytes] = {}
 
     def _public(self) -> FieldPairs:
         return [pair for pair in _without_host(self._pairs) if pair[0].lower() not in self._sensitive]
+
+    def rest_for(self, authority: str) -> bytes:
+        """Return what follows the request line, for an origin that the user named.
+
+        It is encoded once for each; what was encoded is forgotten when it gets too much.
+        """
+        rest = self._rests.get(authority)
+        if rest is None:
+            if len(self._rests) >= _RESTS_REMEMBERED:
+                self._rests.clear()
+            rest = self._rests[authority] = encode_rest(authority, self.own)
+        return rest
 
     def with_authorization(self, value: str, *, is_foreign: bool) -> bytes:
         """Encode the fields with another Authorization: a URL's own user and password."""
@@ -214,13 +228,16 @@ class Fetch(Turn):
         self.scope: anyio.CancelScope | None = None
         self.sink: Any = None
 
-    def request_fields(self) -> bytes:
-        """Return the fields to send to where it is going now: credentials only to whom they are meant for."""
-        credentials = self.url.credentials
-        if credentials is not None:
-            token = base64.b64encode(b":".join(credentials)).decode()
-            return self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
-        return self.blocks.foreign if self.is_foreign else self.blocks.own
+    def encode_request(self) -> bytes:
+        """Encode the request to where it is going now: credentials only to whom they are meant for."""
+        method, url = self.request.method, self.url
+        if not (url.userinfo or self.is_foreign):
+            return encode_request_line(method, url.target) + self.blocks.rest_for(self.authority)
+        fields = self.blocks.foreign
+        if url.credentials is not None:
+            token = base64.b64encode(b":".join(url.credentials)).decode()
+            fields = self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
+        return encode_request(method, url.target, self.authority, fields)
 
     @property
     def authority(self) -> str:
@@ -258,6 +275,7 @@ class Fetch(Turn):
         """Go on to where a redirect leads; what is meant for the first origin only stays behind for good."""
         if url.origin != self.url.origin:
             self.is_foreign = True
+        response.history = []
         self.history.append(response)
         self.timings = Timings(queue=self.timings.queue)
         self.url = url
@@ -277,12 +295,17 @@ class Fetch(Turn):
     def make_response(self, exchange: Exchange) -> Response:
         """Describe the response whose head has just come."""
         head = exchange.head
-        response = Response(self.url.href, head.status, head.reason.decode("latin-1"), head.fields)
-        response.http_version = _VERSIONS[head.minor > 0]
-        response.ip = self.ip
-        response.reused = exchange.connection.served > 0
-        response.timings = self.timings
-        return response
+        return Response(
+            self.url.href,
+            head.status,
+            head.reason.decode("latin-1"),
+            head.fields,
+            _VERSIONS[head.minor > 0],
+            self.ip,
+            exchange.connection.served > 0,
+            self.timings,
+            self.history,
+        )
 
     def make_result(self, response: Response | None, error: FetchError | None) -> Result:
         """Close the book on this fetch."""
@@ -298,7 +321,7 @@ class Fetch(Turn):
             attempts=self.attempts,
             timings=self.timings,
             ip=self.ip,
-            redirects=[hop.url for hop in self.history],
+            redirects=[hop.url for hop in self.history] if self.history else [],
             ended=time.time(),
             sink=self.sink,
         )

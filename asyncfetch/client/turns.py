@@ -32,12 +32,14 @@ class Turns:
         frontier: decides whose turn it is.
         stats: counts what is in flight.
         single: the lane of single requests.
+        starving: called whenever places are free and nothing may go: lists that could be read further.
         closed: the client is closing.
     """
 
     def __init__(self, limits: Limits, retry: Retry, stats: Stats, group: TaskGroup) -> None:
         self.frontier: Frontier[Fetch] = Frontier(limits, Random(), longest_pause=retry.max_wait)  # noqa: S311
         self.stats = stats
+        self.starving: set[Callable[[], None]] = set()
         self.closed = False
         self._most = limits.total
         self._per_host = limits.per_host
@@ -129,6 +131,9 @@ class Turns:
         fetch = self.frontier.take(monotonic())
         if fetch is not None:
             self.stats.started(fetch.stats)
+        elif self.starving and self.has_room:
+            for wake in self.starving:
+                wake()
         return fetch
 
     def _give(self, fetch: Fetch, waiter: asyncio.Future[None]) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from asyncfetch.errors import InvalidURL
+from asyncfetch.errors import InvalidURL, LocalError
 from asyncfetch.job.bodies import Bodies, DiscardSink
-from asyncfetch.job.errors import JobError, JournalError
+from asyncfetch.job.errors import JobError, JournalError, OverflowFailed
 from asyncfetch.job.journal import Journal
 from asyncfetch.job.outcome import JobOutcome
 from asyncfetch.job.recorder import Recorder
@@ -108,6 +108,8 @@ class Job:
             try:
                 with self._fetching:
                     await self._take_all(self._results)
+            except LocalError as error:  # not of one URL: the list itself has ended with it
+                self.outcome.error = OverflowFailed("the list", error.detail)
             finally:
                 await self._give_back(self._results)
                 self._recorder.close()

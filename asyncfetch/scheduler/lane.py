@@ -6,6 +6,7 @@ These are the frontier's own pieces; they keep themselves tidy and decide nothin
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from typing import Any
 
 from asyncfetch.scheduler.host import Host
@@ -113,6 +114,18 @@ class Queue(Link):
         """Everything that is alive, in order."""
         return [turn for turns in (self._again or (), self._fresh) for turn in turns if not turn.dropped]
 
+    @property
+    def fresh(self) -> int:
+        """How many turns have not come again, dropped ones included."""
+        return len(self._fresh)
+
+    def cut(self, keep: int) -> list[Any]:
+        """Take out the fresh turns beyond the first `keep`, 1 or more, and give back those that are alive."""
+        beyond = [self._fresh.pop() for _ in range(len(self._fresh) - keep)]
+        alive = [turn for turn in reversed(beyond) if not turn.dropped]
+        self._dead -= len(beyond) - len(alive)
+        return alive
+
     def move(self, ring: Ring[Queue]) -> None:
         """Leave one ring for the end of another."""
         self.ring.leave(self)
@@ -167,6 +180,20 @@ class Lane(Link):
             return called
         self.favours_called = True
         return ready
+
+    def thin(self, keep: int, spared: Container[str]) -> list[Any]:
+        """Take the fresh turns beyond the first `keep` out of every queue but those of the spared hosts.
+
+        They are queued nowhere then, and come in the order of their hosts' queues. Costs a step for each host.
+        """
+        turns: list[Any] = []
+        for key, queue in self.queues.items():
+            if queue.fresh > keep and key not in spared:
+                turns += queue.cut(keep)
+        for turn in turns:
+            turn.ticket = UNQUEUED
+        self.queued -= len(turns)
+        return turns
 
     @property
     def has_next(self) -> bool:

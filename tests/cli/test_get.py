@@ -230,6 +230,15 @@ def test_a_closed_pipe_is_the_end_and_no_complaint(fault_server: FaultServer, tm
 
 
 @slow
+def test_the_standard_output_has_nothing_beside_it(fault_server: FaultServer, tmp_path: Path) -> None:
+    """A job whose records go to stdout cannot be gone on with, even if that is a file: no job file is left."""
+    fault_server.route("/", OK)
+    ran = shell("$A get $1 -q -o - > records.jsonl", fault_server.url("/"), cwd=tmp_path)
+    assert (ran.status, ran.err) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl"]
+
+
+@slow
 def test_nobody_has_to_listen(fault_server: FaultServer) -> None:
     """Closed standard streams: without stderr it works, without stdout or stdin it says what it needs."""
     fault_server.route("/", OK)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asyncfetch.scheduler import Frontier
 from asyncfetch.scheduler.lane import Lane, Queue, QueuedHost, Turn
+from asyncfetch.settings import Limits
 
 
 def queue_of(lane: Lane, key: str) -> Queue:
@@ -74,3 +78,25 @@ def test_a_lane_says_what_it_is() -> None:
     lane = Lane()
     lane.paused = True
     assert repr(lane) == "<Lane 0 queued, paused>"
+
+
+def test_a_lane_is_thinned_from_the_ends_of_its_queues() -> None:
+    """What is beyond the first few fresh turns comes out in order, unless it was dropped or its host is spared."""
+    frontier: Frontier[Turn] = Frontier(Limits(total=10, per_host=1), Random(1))
+    lane = frontier.lane()
+    turns = {key: [Turn(key, lane) for _ in range(6)] for key in ("a:80", "b:80", "c:80", "d:80")}
+    for key in ("c:80", "a:80", "b:80"):
+        for turn in turns[key]:
+            frontier.add(turn)
+    again = Turn("a:80", lane)
+    frontier.add(again, front=True)
+    frontier.drop(turns["a:80"][1])
+    frontier.drop(turns["a:80"][4])
+    frontier.add(turns["d:80"][0])
+    assert lane.thin(2, {"b:80"}) == [*turns["c:80"][2:], turns["a:80"][2], turns["a:80"][3], turns["a:80"][5]]
+    assert lane.queued == 2 + 2 + 6 + 1
+    assert not any(turn.ticket for turn in (*turns["c:80"][2:], turns["a:80"][3]))
+    assert lane.queues["a:80"].turns() == [again, turns["a:80"][0]]
+    assert lane.queues["a:80"]._dead == 1
+    assert lane.thin(2, {"b:80"}) == []
+    assert len(frontier.close(lane)) == lane.queued + 11

@@ -178,7 +178,7 @@ async def test_nobody_reads_and_nothing_piles_up(fault_server: FaultServer) -> N
                 before = reader.received
                 await asyncio.sleep(0.02)
         assert 2 * RECEIVE_AT_MOST < reader.received < 3 * RECEIVE_AT_MOST
-        assert len(await reader.receive()) == RECEIVE_AT_MOST
+        assert 0 < len(await reader.receive()) <= RECEIVE_AT_MOST
         while reader.received == before:
             assert await reader.receive()
 
