@@ -8,14 +8,9 @@ errors of the connecting are translated here; errors of the stream afterwards in
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import select
 import socket
 import ssl
-import sys
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -27,27 +22,33 @@ from asyncfetch.errors import (
     ConnectRefused,
     ConnectTimeout,
     HandshakeFailed,
+    ResolutionFailed,
     shown,
 )
 from asyncfetch.streams.deadlines import Deadlines
+from asyncfetch.streams.descriptors import SHORTAGE
 from asyncfetch.streams.guard import Guard, permitted
 from asyncfetch.streams.resolver import AddrInfo, Resolver
+from asyncfetch.streams.sockets import let_go, watch_kernel
 from asyncfetch.streams.tls import LazyContext, describe_tls, translate_tls_error
 from asyncfetch.streams.wire import WireReader
 from asyncfetch.trace import Trace
 from asyncfetch.url import Origin
 
-__all__ = ["Connection", "Dialler", "OutOfDescriptors"]
+__all__ = ["Connection", "Dialler", "OutOfDescriptors", "is_shortage"]
 
 _TLS_GOODBYE = 1.0  # seconds to wait for the server's close_notify; nothing depends on it
 _TLS_HANDSHAKE = 86_400.0  # seconds; longer than any connect timeout, which is what ends a handshake
 _READ_SIZE = 64 * 1024
-_STEPS_TO_CLOSE = 20  # of the loop; some five are usual
-_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class OutOfDescriptors(Exception):
     """This process, or this machine, has no file descriptor left for another connection."""
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
+    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in SHORTAGE)
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
@@ -241,7 +242,7 @@ class Dialler:
             ConnectError: no address that may be dialled, or none that answers.
             TLSError: no TLS session.
             ConnectTimeout: it took too long.
-            OutOfDescriptors: no descriptor is left for the socket.
+            OutOfDescriptors: no descriptor is left for the look-up or the socket.
         """
         phase = ["resolving the name"]
         try:
@@ -253,7 +254,7 @@ class Dialler:
     async def _open(self, origin: Origin, phase: list[str]) -> Connection:
         loop = asyncio.get_running_loop()
         started = monotonic()
-        addresses = await self._resolver.resolve(origin.host, origin.port)
+        addresses = await self._resolve(origin)
         resolved = monotonic()
         if self._trace is not None:
             self._trace.resolved(origin.host, [str(a[4][0]) for a in addresses], resolved - started)
@@ -281,6 +282,14 @@ class Dialler:
             self._report_tls(connection)
         return connection
 
+    async def _resolve(self, origin: Origin) -> list[AddrInfo]:
+        try:
+            return await self._resolver.resolve(origin.host, origin.port)
+        except ResolutionFailed as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in SHORTAGE:
+                raise OutOfDescriptors(str(error.__cause__)) from error
+            raise
+
     async def _race(self, addresses: list[AddrInfo], loop: asyncio.AbstractEventLoop) -> socket.socket:
         """Connect to the first address that answers (RFC 8305 section 5)."""
         shortages: list[OSError] = []
@@ -292,7 +301,7 @@ class Dialler:
             try:
                 return socket.socket(family, kind, protocol)
             except OSError as error:
-                if error.errno in _SHORTAGE:
+                if error.errno in SHORTAGE:
                     shortages.append(error)
                 raise
 
@@ -314,7 +323,7 @@ class Dialler:
     ) -> Connection:
         reader = WireReader(loop)
         connection = Connection(origin, reader)
-        has_news = _watch_kernel(sock.fileno())
+        has_news = watch_kernel(sock.fileno())
         protocol = _Protocol(reader, loop, connection.lost)
         options: dict[str, Any] = {}
         if origin.scheme == "https":
@@ -329,7 +338,7 @@ class Dialler:
         try:
             transport, _ = await loop.create_connection(lambda: protocol, sock=handed, **options)
         except BaseException as error:
-            await _let_go(handed, loop)
+            await let_go(handed, loop)
             if options and isinstance(error, (ssl.SSLError, ConnectionError)):
                 raise translate_tls_error(error, origin.host) from error
             raise
@@ -344,32 +353,6 @@ class Dialler:
         ssl_object = connection.ssl_object
         if self._trace is not None and ssl_object is not None and connection.tls_time is not None:
             self._trace.secured(describe_tls(ssl_object), connection.tls_time)
-
-
-async def _let_go(sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
-    """See that the loop closes a socket of which it has made no stream; closed here, its number may be another's.
-
-    uvloop closes the descriptor, or has done so. asyncio does in most cases; but a TLS connection that is cancelled
-    in its first step it forgets, and goes on with the handshake all the same. The end of the stream ends that, too.
-    """
-    if not isinstance(loop, asyncio.BaseEventLoop):
-        sock.detach()
-        return
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-    for _ in range(_STEPS_TO_CLOSE):
-        if sock.fileno() < 0:
-            return
-        await asyncio.sleep(0)
-
-
-def _watch_kernel(descriptor: int) -> Callable[[], object]:
-    """Return what tells whether a socket has bytes, or an end, that nobody has read; it costs less than 1 µs."""
-    if sys.platform == "win32":
-        return lambda: select.select([descriptor], [], [], 0)[0]
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return partial(poll.poll, 0)
 
 
 def _tls_name(host: str) -> str:
