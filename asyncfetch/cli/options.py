@@ -112,7 +112,7 @@ saving_options = stacked(
 request_options = stacked(
     click.option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'", panel=_REQUESTS,
                  help="Send this header with every request; 'NAME:' drops a default, 'NAME;' sends it empty. "
-                      "Can be repeated."),
+                      "Can be repeated. Host goes to where the URLs say, and not on to where a redirect leads."),
     click.option("--secret-header", "secret_headers", type=secret_header, multiple=True, metavar="'NAME: VALUE'",
                  panel=_REQUESTS,
                  help="The same for an API key and the like: hidden in reports and, as Authorization and Cookie "
