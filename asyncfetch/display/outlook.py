@@ -15,7 +15,6 @@ from asyncfetch.display import units
 from asyncfetch.display.layout import Column, laid_out
 from asyncfetch.display.marks import Marks
 from asyncfetch.display.roster import host_name
-from asyncfetch.display.text import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["HostShare", "InvalidShare", "Outlook", "SizeShare", "outlook_json", "outlook_tables"]
 
 _BAR = 24  # cells
+_MOST_REASONS = 10
+_NAME_AT_MOST = 80  # cells
 
 
 class HostShare(msgspec.Struct, frozen=True):
@@ -100,7 +101,7 @@ def outlook_tables(outlook: Outlook, console: Console) -> Text:
     if outlook.invalid:
         parts.append(_invalid_table(outlook, width, marks))
     if outlook.requests:
-        parts.append(_time(outlook))
+        parts.append(_time(outlook, marks))
     return Text("\n\n").join(parts)
 
 
@@ -148,19 +149,22 @@ def _size_table(outlook: Outlook, width: int, marks: Marks) -> Text:
 def _invalid_table(outlook: Outlook, width: int, marks: Marks) -> Text:
     """Each reason in two lines: how often with the reason, and where the first one stands."""
     counts, words = [], []
-    for share in outlook.invalid:
+    for share in outlook.invalid[:_MOST_REASONS]:
         counts += [units.count(share.count), ""]
         words += [share.reason, f"  first: {share.example}"]
-    return laid_out([Column("invalid", counts, "red"), Column("why", words, words=True)], width, marks)
+    table = laid_out([Column("invalid", counts, "red"), Column("why", words, words=True)], width, marks)
+    if (more := len(outlook.invalid) - _MOST_REASONS) > 0:
+        table.append(f"\nand {units.counted(more, 'more reason')}", "dim")
+    return table
 
 
-def _time(outlook: Outlook) -> Text:
+def _time(outlook: Outlook, marks: Marks) -> Text:
     """Say the least time, who decides on it, and what is assumed."""
     seconds, total, per_host = outlook.assumed
     words = Text("least time: ").append(units.roughly(outlook.seconds), "bold")
     if outlook.is_decided_by_host:
         first = outlook.hosts[0]
-        name = harmless(host_name(first.host), 80, cut="middle")
+        name = host_name(first.host, _NAME_AT_MOST, ascii_only=marks.ascii_only)
         words.append(f", decided by {name} with {units.counted(first.requests, 'URL')}")
     else:
         words.append(", decided by the number of requests at once")
