@@ -39,8 +39,8 @@ EMPTY = Outlook(
 )  # fmt: skip
 
 ASSUMED = (
-    "100 at once (-j), 6 to one host (--max-per-host); assumed: 0.5 s a request (--seconds-per-request), no failures, "
-    "no pauses"
+    "100 at once (-j), 6 to one host (--max-per-host); assumed: 0.5 s a request (--seconds-per-request), "
+    "no failures, no pauses"
 )
 
 

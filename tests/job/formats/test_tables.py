@@ -164,6 +164,14 @@ def test_a_long_line_is_one_entry() -> None:
             "has no column 'link': name the one with the URLs by --url-field; there are 'url', 'id'",
         ),
         (b"url,id,url\n", "url", "has two columns 'url'"),
+        (
+            b"url;id\n",
+            "url",
+            (
+                "has no column 'url': its header has one column, 'url;id'; is ';' the separator? "
+                "csv has commas, tsv has tabs"
+            ),
+        ),
         (b"Id,url,ID\n", "url", "has two columns 'id'"),
         (
             b"http://a/\nhttp://b/\n",
