@@ -12,6 +12,7 @@ import pytest
 
 from asyncfetch.cli.inputs import InputOptions
 from asyncfetch.testing import FaultServer, Pause, Reply, Script, Silence
+from asyncfetch.testing.fixtures import MakeFaultServer
 from tests.cli.command import Started, read_records, run, shell
 from tests.job.test_packing import zstd
 
@@ -214,3 +215,37 @@ def test_what_leaves_urls_out_has_a_name() -> None:
     """Only the options that were given are named."""
     assert InputOptions(dedupe=True).leaving_out == "--dedupe"
     assert InputOptions(include=("a",), exclude=("b",)).leaving_out == "--include and --exclude"
+
+
+@pytest.mark.parametrize("name", ["list.jsonl.zst", "list.csv.gz", "list.tsv", "list.xml"])
+def test_killed_and_gone_on_with(make_fault_server: MakeFaultServer, tmp_path: Path, name: str) -> None:
+    """Whatever the list is written in, after SIGKILL each entry is recorded once, with its own id."""
+    server = make_fault_server({"*": Reply(200, b"x", delay=0.004)})
+    path, results = tmp_path / name, tmp_path / "r.jsonl"
+    urls = [server.url(f"/{n}") for n in range(1, 401)]
+    path.write_bytes(written(urls, name))
+    argv: list[str | Path] = ["get", path, "-o", results, "-j", "10", "--max-per-host", "10"]
+    for hits in (60, 180):
+        with Started(*argv) as started:
+            while server.seen.requests < hits:
+                assert started._process.poll() is None
+            started.send(signal.SIGKILL)
+            assert started.wait().status == -signal.SIGKILL
+        argv = ["get", "-c", "-o", results]
+    done = run(*argv)
+    assert done.status == 0, done.err
+    records = read_records(results)
+    assert [(record["n"], record["url"]) for record in records] == list(enumerate(urls, 1))
+    assert name == "list.xml" or [str(record["id"]) for record in records] == [f"id-{n}" for n in range(1, 401)]
+    assert server.seen.requests <= 400 + 2 * (10 + 64)
+
+
+def written(urls: list[str], name: str) -> bytes:
+    """Write a list as the name of its file says."""
+    if ".jsonl" in name:
+        lines = [json.dumps({"url": url, "id": f"id-{n}"}) for n, url in enumerate(urls, 1)]
+        return bytes(zstd.compress("\n".join(lines).encode()))
+    if ".xml" in name:
+        return f"<urlset>{''.join(f'<url><loc>{url}</loc></url>' for url in urls)}</urlset>".encode()
+    rows = "id,url\n" + "".join(f"id-{n},{url}\n" for n, url in enumerate(urls, 1))
+    return gzip.compress(rows.encode()) if ".gz" in name else rows.replace(",", "\t").encode()
