@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 import rich_click as click
-from click.core import ParameterSource
 from click.exceptions import Abort, ClickException
 from click.exceptions import Exit as ClickExit
 from click.shell_completion import shell_complete
@@ -16,6 +15,7 @@ from click.shell_completion import shell_complete
 from asyncfetch import __version__
 from asyncfetch.cli.exits import Exit, UsageProblem, put
 from asyncfetch.cli.inputs import InputOptions, input_options
+from asyncfetch.cli.layers import Configured, config_of, config_option, given_options
 from asyncfetch.cli.options import (
     HOW_MUCH,
     IN_AND_OUT,
@@ -25,10 +25,10 @@ from asyncfetch.cli.options import (
     limit_options,
     redirect_option,
     request_options,
+    robots_option,
     stop_options,
 )
 from asyncfetch.cli.values import error_codes, filled, seconds
-from asyncfetch.url import redacted
 
 __all__ = ["app", "run_app"]
 
@@ -46,12 +46,16 @@ CONTEXT = {
 class _Commands(click.RichGroup):
     """The group: the commands in the order in which one meets them, and a good word for who forgets `get`."""
 
+    command_class = Configured
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0] if args else ""
         if not name.startswith("-") and self.get_command(ctx, name) is None:
+            from asyncfetch.url import redacted
+
             raise click.UsageError(f"there is no command {redacted(name)!r}{self._hint(redacted(name))}", ctx)
         return super().resolve_command(ctx, args)
 
@@ -104,8 +108,10 @@ def app(ctx: click.Context) -> None:
 @limit_options
 @stop_options
 @request_options
+@robots_option
 @redirect_option("-L/", "--location/--no-location", default=True, show_default=True, help="Follow redirects.")
 @connection_options
+@config_option
 @click.option("-q", "--quiet", is_flag=True, panel=SHOWN, help="Show nothing but what keeps it from working.")
 @click.option("-v", "--verbose", is_flag=True, panel=SHOWN, help="Show each failure as it comes.")
 @click.option(
@@ -141,17 +147,12 @@ def get(**options: Any) -> int:
     from asyncfetch.cli.get import get as run
 
     if options["go_on"]:
-        options = remembered_options(options, _given())
-    settings = settings_for(options)
+        options = remembered_options(options, given_options())
+    config = config_of(options.pop("config"))
+    settings = settings_for({**options, "config": config.path if config.hosts else None})
+    options["hosts"] = config.hosts
     client_options, inputs = ClientOptions.take_from(options), InputOptions.take_from(options)
     return run(Get(**options, inputs=inputs, settings=settings), client_options)
-
-
-def _given() -> set[str]:
-    """Return the names of the options that were not left to their defaults."""
-    context = click.get_current_context()
-    assert context is not None, "a command runs"
-    return {name for name in context.params if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
 
 
 @app.command(context_settings=CONTEXT)
@@ -163,8 +164,10 @@ def _given() -> set[str]:
     help="What a request is assumed to take, on its connection, from its turn to the end of its body.",
 )  # fmt: skip
 @request_options
+@robots_option
 @redirect_option("-L/", "--location/--no-location", default=True, show_default=True, help="Follow redirects.")
 @connection_options
+@config_option
 @click.option(
     "--no-color", "color", flag_value=False, default=True, panel=SHOWN, help="No colours; NO_COLOR=1 does the same."
 )
@@ -185,6 +188,7 @@ def plan(**options: Any) -> int:
     from asyncfetch.cli.plan import Plan
     from asyncfetch.cli.plan import plan as run
 
+    options["hosts"] = config_of(options.pop("config")).hosts
     client_options, inputs = ClientOptions.take_from(options), InputOptions.take_from(options)
     return run(Plan(**options, inputs=inputs), client_options)
 
@@ -210,6 +214,7 @@ def compact(results: str) -> int:
 @request_options
 @redirect_option("-L", "--location", is_flag=True, help="Follow redirects.")
 @connection_options
+@config_option
 def show(**options: Any) -> int:
     """Fetch one URL and show all of it: the response on stdout, how it came about on stderr.
 
@@ -222,7 +227,8 @@ def show(**options: Any) -> int:
     from asyncfetch.cli.show import Show
     from asyncfetch.cli.show import show as run
 
-    client_options = ClientOptions.take_from({**options, "retry": 0, "waits": False})
+    hosts = config_of(options["config"]).hosts
+    client_options = ClientOptions.take_from({**options, "hosts": hosts, "retry": 0, "waits": False})
     return run(Show(url=options["url"], raw=options["raw"], quiet=options["quiet"]), client_options)
 
 
@@ -245,8 +251,15 @@ def demo(keep: str | None, seconds: int) -> int:
 
 
 @app.command(context_settings=CONTEXT)
-def info() -> int:
+@click.option("--settings", is_flag=True, help="Show instead which options hold for get, and where they come from.")
+@config_option
+def info(settings: bool, config: str | None) -> int:
     """Show versions, event loop, content codings, trusted authorities and the limit of open files."""
+    if settings:
+        from asyncfetch.cli.holding import describe_settings
+
+        put(describe_settings(get, config_of(config)))
+        return Exit.OK
     from asyncfetch.cli.info import describe_installation
 
     put(describe_installation())

@@ -4,15 +4,12 @@ The ladder, one concern a rung: `run` and `open` are a turn with and without its
 that its place is given back; `_send` gets a connection and the head; `_judge` follows or retries what asks for it.
 What decides is elsewhere: `fetch` and `scheduler.retry`.
 
-Every rung that awaits costs each request something, also when it does not have to wait. So the plain case, a small
-answer on a connection that was idle, waits once, for its head, and takes few rungs; whatever else may happen has
-rungs of its own.
+A rung that awaits costs something even if it does not wait: the plain case, a small answer, has few of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import time
 from collections.abc import Callable
@@ -25,13 +22,14 @@ import anyio
 import msgspec
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.hosts import Hosts
 from asyncfetch.client.misuse import check_sink, explain_sink
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, LocalError, TotalTimeout
+from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, InvalidURL, LocalError, TotalTimeout
 from asyncfetch.result import Request, Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
-from asyncfetch.streams.connection import Connection, OutOfDescriptors
+from asyncfetch.streams.connection import Connection, OutOfDescriptors, is_shortage
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
@@ -39,7 +37,6 @@ from asyncfetch.trace import Trace
 
 __all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
 
-_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
 _ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
 _NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
@@ -105,6 +102,7 @@ class Engine:
         limits: Limits,
         redirects: Redirects,
         retry: Retry,
+        hosts: Hosts,
         trace: Trace | None,
     ) -> None:
         self._pool = pool
@@ -112,6 +110,7 @@ class Engine:
         self._limits = limits
         self._most_redirects = redirects.most
         self._retry = retry
+        self._hosts = hosts
         self._trace = trace
         self._parser = HeadParser()
         self._known_sinks: set[type] = set()
@@ -157,7 +156,7 @@ class Engine:
             opened = Opened(fetch, exchange, fetch.make_response(exchange), host, began)
             return opened if exchange.head.status < 300 else await self._judge(opened)
         except (FetchError, OutOfDescriptors, OSError) as error:
-            if _is_shortage(error) or _is_shortage(error.__cause__):
+            if is_shortage(error) or is_shortage(error.__cause__):
                 return self._starved(fetch, host, began, error)
             if not isinstance(error, FetchError):  # not of the network, which is translated: a file of our own
                 error = LocalError(f"this machine failed: {error}")
@@ -218,16 +217,16 @@ class Engine:
         assert url is not None, "what is not retried is a redirect here"
         fetch.timings.total = monotonic() - opened.began
         fetch.spent += fetch.timings.total
-        self._turns.release(fetch, opened.host, ANSWERED)
         fetch.follow_to(url, response)
+        self._dress(fetch, opened.host)
+        self._turns.release(fetch, opened.host, ANSWERED)
         self._turns.again(fetch, 0.0)
         return None
 
     async def _send(self, fetch: Fetch, began: float) -> Exchange:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
-        timeouts = fetch.timeouts
+        request, timeouts = fetch.encode_request(), fetch.timeouts
         total_at = math.inf if timeouts.total is None else began + timeouts.total - fetch.spent
-        request = fetch.encode_request()
         connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
         while True:
             fetch.ip = connection.ip
@@ -250,6 +249,9 @@ class Engine:
 
     async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
         """Open a connection within the connect timeout and the total."""
+        if fetch.connect_error is not None:
+            known, fetch.connect_error = fetch.connect_error, None
+            raise known
         most = fetch.timeouts.connect
         left = total_at - monotonic()
         try:
@@ -260,8 +262,9 @@ class Engine:
             raise
         self._turns.stats.connections += 1
         timings = fetch.timings
-        timings.dns, timings.connect = connection.dns_time, connection.connect_time
+        timings.dns, timings.connect = fetch.naming + (connection.dns_time or 0.0), connection.connect_time
         timings.tls = connection.tls_time
+        fetch.naming = 0.0
         return connection
 
     # --- the body
@@ -360,7 +363,19 @@ class Engine:
             fetch.waited += again.charge
             delay = 0.0
         fetch.start_over()
+        with contextlib.suppress(InvalidURL):  # it was sent there before; then it is sent as it is
+            self._dress(fetch, host)
         self._turns.again(fetch, delay)
+
+    def _dress(self, fetch: Fetch, host: str) -> None:
+        """Let the settings of another host hold, if that is where the next turn goes.
+
+        Raises:
+            InvalidURL: they have a header that cannot be sent.
+        """
+        if self._hosts.are_special and fetch.host != host:
+            self._hosts.dress(fetch)
+            self._pool.watch(fetch.timeouts)
 
     def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
         """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""
@@ -387,13 +402,9 @@ class Engine:
         fetch.timings.total = fetch.spent + monotonic() - began
         self._turns.release(fetch, host, FAILED if error and error.phase in _NOT_ANSWERED else ANSWERED)
         result = fetch.make_result(response, error)
-        self._turns.stats.ended(fetch.stats, result)
+        if not fetch.for_robots:
+            self._turns.stats.ended(fetch.stats, result)
         return result
-
-
-def _is_shortage(error: BaseException | None) -> bool:
-    """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
-    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in _SHORTAGE)
 
 
 def _not_saved(error: OSError) -> LocalError:

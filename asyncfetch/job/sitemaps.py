@@ -7,10 +7,10 @@ at another time (a server that does not answer) ends the reading: `-c` goes on, 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
+from threading import Event
 from typing import TYPE_CHECKING
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -77,7 +77,7 @@ class SitemapFetcher:
         self._opened = ExitStack()
         self._pending: Future[bytes] | None = None
         self._kept: dict[str, bytes] = {}
-        self._called_off = threading.Event()
+        self._called_off = Event()
 
     def look_at(self, url: str) -> None:
         """Fetch a sitemap before its turn, see that it is one, and keep it until then.
@@ -171,7 +171,7 @@ class SitemapWalk:
         reader = Sitemap()
         for block in blocks:
             yield from self._entries(name, reader.feed(block), level, is_index=reader.is_index)
-        yield from self._entries(name, reader.finish(), level, is_index=reader.is_index)
+        reader.finish()
 
     def _entries(
         self, name: str, lines: list[Line], level: int, *, is_index: bool
