@@ -59,12 +59,13 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         left_out: entries that are not wanted.
         sitemaps: sitemaps that were fetched to know all this.
         invalid: what cannot be fetched, by reason.
-        hosts: those with the most requests, the largest first.
+        hosts: those that take longest, in that order.
         host_count: how many hosts there are.
         sizes: how large the hosts are, the smallest first.
         seconds: the least time.
-        is_decided_by_host: whether the largest host decides on it.
+        is_decided_by_host: whether the first of the hosts decides on it.
         assumed: what it is computed from: seconds of a request, requests at once in all and to one host.
+        limits: what else it is computed from, in words.
     """
 
     requests: int
@@ -78,6 +79,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     is_decided_by_host: bool
     assumed: tuple[float, int, int]
+    limits: Sequence[str] = ()
 
     @property
     def invalid_count(self) -> int:
@@ -168,7 +170,7 @@ def _time(outlook: Outlook, marks: Marks) -> Text:
         words.append(f", decided by {name} with {units.counted(first.requests, 'URL')}")
     else:
         words.append(", decided by the number of requests at once")
-    limits = f"{total:,} at once (-j), {per_host:,} to one host (--max-per-host)"
+    limits = ", ".join((f"{total:,} at once (-j)", f"{per_host:,} to one host (--max-per-host)", *outlook.limits))
     assumed = f"assumed: {seconds:g} s a request (--seconds-per-request), no failures, no pauses"
     return words.append(f"\n{limits}; {assumed}", "dim")
 
@@ -204,6 +206,7 @@ def outlook_json(outlook: Outlook) -> dict[str, Any]:
         "least_seconds": round(outlook.seconds, 3),
         "decided_by": outlook.hosts[0].host if outlook.is_decided_by_host else "jobs",
         "assumed": {"seconds_per_request": seconds, "jobs": total, "max_per_host": per_host},
+        "limits": list(outlook.limits),
     }
 
 

@@ -162,3 +162,15 @@ def test_on_a_terminal(skewed: Path) -> None:
     with Terminal("plan", skewed, env={"NO_COLOR": "1"}) as terminal:
         assert terminal.end() == 0
         assert b"\x1b[3" not in terminal.written
+
+
+def test_hosts_with_settings_of_their_own(skewed: Path, tmp_path: Path) -> None:
+    """What the configuration says of a host counts: a slow one decides though it has few URLs."""
+    config = tmp_path / "asyncfetch.toml"
+    config.write_text('[host."h1.example"]\nrate = 0.01\n')
+    ran = run("plan", skewed, "--config", config)
+    assert (ran.status, ran.err) == (0, "")
+    lines = ran.out.decode().splitlines()
+    assert lines[3].startswith("h1.example:80")
+    assert lines[-2] == "least time: 3 m 20 s, decided by h1.example:80 with 3 URLs"
+    assert "(--max-per-host), for some hosts what the configuration says; assumed: " in lines[-1]

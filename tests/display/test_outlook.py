@@ -127,13 +127,19 @@ def test_many_reasons() -> None:
     assert "\nand 15 more reasons\n" in text
 
 
+def test_further_limits() -> None:
+    """What else decides on the time is named."""
+    text = drawn(changed(limits=["2/s at one host (--rate)"]))
+    assert "6 to one host (--max-per-host), 2/s at one host (--rate); assumed: " in text
+
+
 def test_for_programs() -> None:
     """The dict is JSON and has everything, numbers as numbers; its keys are a contract."""
     got = outlook_json(SKEWED)
     assert json.loads(json.dumps(got)) == got
     assert list(got) == [
         "entries", "requests", "duplicates", "left_out", "sitemaps", "invalid", "host_count", "hosts", "more_hosts",
-        "sizes", "least_seconds", "decided_by", "assumed",
+        "sizes", "least_seconds", "decided_by", "assumed", "limits",
     ]  # fmt: skip
     assert got["hosts"][0] == {"host": "big.example:443", "requests": 900, "share": 0.9, "least_seconds": 75.0}
     assert got["invalid"] == [{"reason": "the row has no URL", "count": 2, "example": "urls.csv, line 17"}]
