@@ -62,7 +62,7 @@ def test_json_lines(fault_server: FaultServer) -> None:
     assert second["error"]["code"] == "timeout.total"
     assert [code_and_message(record)[0] for record in (third, fourth, fifth)] == ["url.invalid"] * 3
     assert code_and_message(third)[1].startswith("standard input, line 3: ")
-    assert code_and_message(fifth) == ("url.invalid", "standard input, line 5: the row's 'url' is not text")
+    assert code_and_message(fifth) == ("url.invalid", "standard input, line 5: the URL in 'url' is not text")
     [sent] = [dict(seen.headers) for seen in fault_server.seen.log if seen.path == "/1"]
     assert (sent["X-Row"], "User-Agent" in sent) == ("seven", False)
 

@@ -197,7 +197,9 @@ class Table(LineSplitter):
             return bad_row(number, raw, "the row is not UTF-8", shown_url)
         seconds: float | None = None
         if (given := fields.get("max_time")) and (seconds := _number(given)) is None:
-            return bad_row(number, raw, f"the max_time {shown(given)} is not a number of seconds", url)
+            return Row(
+                number, url, f"the max_time {shown(given)} is not a number of seconds", raw, fields.get("id")
+            )
         get = fields.get
         return checked_row(Row(number, url, "", raw, get("id"), get("name"), None, get("sha256"), seconds))
 

@@ -111,8 +111,8 @@ def test_bad_rows_say_why(line: bytes, fault: str, text: str) -> None:
 )
 def test_a_time_that_is_none(cell: str, fault: str) -> None:
     """It is said which one."""
-    (row,) = rows(f"url,max_time\nhttp://a/,{cell}\n".encode())
-    assert (row.text, row.fault) == ("http://a/", fault)
+    (row,) = rows(f"url,max_time,id\nhttp://a/,{cell},7\n".encode())
+    assert (row.text, row.fault, row.id) == ("http://a/", fault, "7")
 
 
 def test_a_quote_that_is_never_closed() -> None:
