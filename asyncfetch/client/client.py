@@ -170,7 +170,7 @@ class Client:
                     retry=self._retry,
                     trace=self._trace,
                 )
-                self._turns.start(self._run_for_batch, self._resolver, self._network.resolver_threads)
+                self._turns.start(self._run_for_batch, self._resolver, self._pool)
                 self._is_open = True
                 if not ready.done():
                     ready.set_result(None)
