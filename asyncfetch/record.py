@@ -27,6 +27,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     v: int
     n: int
+    id: str | int | None = None
     url: str
     final_url: str | None = None
     ok: bool
@@ -54,6 +55,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         record = cls(
             v=1,
             n=result.index,
+            id=result.request.id,
             url=redacted(result.request.url),
             ok=error is None,
             error=None if error is None else ErrorRecord(error.code, error.detail),
@@ -77,10 +79,11 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.final_url = response.url
         for name, value in response.raw_headers:
             attribute = _RECORDED_FIELDS.get(name) or _RECORDED_FIELDS.get(name.lower())
-            if attribute is not None and getattr(self, attribute) is None:
+            if attribute is not None and len(value) <= _RECORDED_AT_MOST and getattr(self, attribute) is None:
                 setattr(self, attribute, value.decode("latin-1"))
 
 
+_RECORDED_AT_MOST = 8 * 1024  # bytes of a field; a line of results is no place for the 128 KiB that one may have
 _RECORDED_FIELDS = {
     b"Content-Type": "content_type",
     b"content-type": "content_type",

@@ -5,14 +5,14 @@ Header mappings, text and JSON are made when they are asked for: most fetches of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from asyncfetch.errors import FetchError, StatusError
-from asyncfetch.settings import Timeouts
+from asyncfetch.settings import HeaderTypes, Timeouts
 from asyncfetch.url import redacted
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["HeaderTypes", "Method", "Request", "Response", "Result", "Timings"]
 
 Method = Literal["GET", "HEAD"]
-HeaderTypes = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
 
 
 class Request(msgspec.Struct):
@@ -37,6 +36,9 @@ class Request(msgspec.Struct):
         max_body: bytes of decoded body allowed, instead of `Limits.max_body`; None leaves it.
         context: anything; it comes back in the result.
         invalid: why this entry cannot be fetched, said by whoever read it; it then becomes `url.invalid`.
+        id: what the input calls this entry; it comes back in the record.
+        name: what the file of the body is to be called, if it is saved; None derives it from the URL.
+        sha256: digest that the body is to have, in lower-case hexadecimal.
     """
 
     url: str
@@ -48,11 +50,14 @@ class Request(msgspec.Struct):
     max_body: int | None = None
     context: Any = None
     invalid: str = ""
+    id: str | int | None = None
+    name: str | None = None
+    sha256: str | None = None
 
     def __repr__(self) -> str:
         """Show it without credentials, and without what may be one: the values of headers."""
         fields = self.headers.items() if isinstance(self.headers, Mapping) else self.headers or ()
-        names = [name for name, _ in fields]
+        names = [field[0] for field in fields]
         return f"Request({redacted(self.url)!r}, index={self.index}, method={self.method!r}, headers={names})"
 
 
@@ -84,7 +89,7 @@ class BodyStream(Protocol):
         ...
 
 
-class Response:
+class Response(msgspec.Struct, eq=False, weakref=True):
     """A response, in the words of httpx where the thing is the same.
 
     Attributes:
@@ -101,40 +106,20 @@ class Response:
         wire_bytes: body bytes received as sent, framing not counted.
     """
 
-    __slots__ = (
-        "_content",
-        "_headers",
-        "history",
-        "http_version",
-        "ip",
-        "num_bytes",
-        "raw_headers",
-        "reason_phrase",
-        "reused",
-        "status_code",
-        "stream",
-        "timings",
-        "url",
-        "wire_bytes",
-    )
-
-    def __init__(
-        self, url: str, status_code: int, reason_phrase: str, raw_headers: list[tuple[bytes, bytes]]
-    ) -> None:
-        self.url = url
-        self.status_code = status_code
-        self.reason_phrase = reason_phrase
-        self.raw_headers = raw_headers
-        self.http_version = "HTTP/1.1"
-        self.history: list[Response] = []
-        self.ip = ""
-        self.reused = False
-        self.timings = Timings()
-        self.num_bytes = 0
-        self.wire_bytes = 0
-        self.stream: BodyStream | None = None
-        self._content: bytes | None = None
-        self._headers: CIMultiDictProxy[str] | None = None
+    url: str
+    status_code: int
+    reason_phrase: str
+    raw_headers: list[tuple[bytes, bytes]]
+    http_version: str = "HTTP/1.1"
+    ip: str = ""
+    reused: bool = False
+    timings: Timings = msgspec.field(default_factory=Timings)
+    history: list[Response] = []
+    num_bytes: int = 0
+    wire_bytes: int = 0
+    stream: BodyStream | None = None
+    _content: bytes | None = None
+    _headers: CIMultiDictProxy[str] | None = None
 
     def field(self, name: bytes) -> bytes | None:
         """Return the first value of a field, or None. `name` in lower case."""

@@ -70,7 +70,7 @@ class Batch:
         self._make = make
         self._on_done = on_done
         self._running: set[Fetch] = set()
-        self._results: deque[Result] = deque()
+        self._results: deque[tuple[Result, int]] = deque()  # each with the size of its body in memory
         self._result_bytes = 0
         self._count = 0
         self._outstanding = 0
@@ -189,11 +189,18 @@ class Batch:
         self._outstanding -= 1
         if result.error is not None:
             _drop_traceback(result.error)
-        self._results.append(result)
-        self._result_bytes += _size_of(result)
+        response = result.response
+        size = response.num_bytes if response is not None and response.has_content else 0
+        self._results.append((result, size))
+        self._result_bytes += size
         if self._is_full:
             self._turns.frontier.pause(self.lane)
         self._notify()
+
+    def deliver_unsent(self, result: Result, host: str) -> None:
+        """Deliver a result that took no turn at its host, so that nobody has noticed that there is room."""
+        self.deliver(result)
+        self._loop.call_soon(self._window.started, host)
 
     def give_up(self) -> None:
         """Count one entry that will have no result, because the list was stopped."""
@@ -229,9 +236,13 @@ class Batch:
             await self._consumer
         return self._pop()
 
+    def take(self) -> Result | None:
+        """Return the next result if there is one, as `next` does, without a wait."""
+        return self._pop() if self._results else None
+
     def _pop(self) -> Result:
-        result = self._results.popleft()
-        self._result_bytes -= _size_of(result)
+        result, size = self._results.popleft()
+        self._result_bytes -= size
         if self.lane.paused and len(self._results) <= self._limits.buffered // 2 and not self._is_full:
             self._turns.frontier.resume(self.lane)
             self._turns.pump()
@@ -245,9 +256,12 @@ class Batch:
 
     def _notify(self) -> None:
         """Wake who waits for a result, and at the end who waits for that."""
-        if self._consumer is not None and not self._consumer.done():
-            self._consumer.set_result(None)
-        if self.is_done and not self._done.is_set():
+        consumer = self._consumer
+        if consumer is not None:
+            self._consumer = None
+            if not consumer.done():
+                consumer.set_result(None)
+        if self._outstanding == 0 and self.is_done and not self._done.is_set():
             self._done.set()
             self._window.close()
             self._on_done(self)
@@ -314,11 +328,6 @@ def _drop_traceback(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _size_of(result: Result) -> int:
-    response = result.response
-    return len(response.content) if response is not None and response.has_content else 0
-
-
 class FetchMany:
     """The results of a list, to be iterated once: `async for result in client.fetch_many(urls)`.
 
@@ -335,13 +344,18 @@ class FetchMany:
     def __init__(self, start: Callable[[], Batch]) -> None:
         self._start = start
 
+    def __repr__(self) -> str:
+        """Show how far it is."""
+        return f"<FetchMany {'ended' if self._closed or (self._batch and self._batch.is_done) else 'not ended'}>"
+
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Result:
         if self._closed:
             raise StopAsyncIteration
-        return await (self._batch or self._begin()).next()
+        batch = self._batch or self._begin()
+        return batch.take() or await batch.next()
 
     def _begin(self) -> Batch:
         if self._batch is None:

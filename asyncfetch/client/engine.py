@@ -1,8 +1,10 @@
 """One turn of one fetch, over the streams: from its place in the scheduler to a result or to another turn.
 
 The ladder, one concern a rung: `run` and `open` are a turn with and without its body; `_begin` and `_receive` see
-that its place is given back; `_answer` judges the response's head; `_send` gets a connection and the head.
+that its place is given back; `_send` gets a connection and the head; `_judge` follows or retries what asks for it.
 What decides is elsewhere: `fetch` and `scheduler.retry`.
+
+A rung that awaits costs something even if it does not wait: the plain case, a small answer, has few of them.
 """
 
 from __future__ import annotations
@@ -11,26 +13,26 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from time import monotonic
 from typing import Protocol
 
 import anyio
+import msgspec
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.hosts import Hosts
+from asyncfetch.client.misuse import check_sink, explain_sink
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, LocalError, TotalTimeout
+from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, InvalidURL, LocalError, TotalTimeout
 from asyncfetch.result import Request, Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
-from asyncfetch.streams.connection import OutOfDescriptors
-from asyncfetch.streams.descriptors import SHORTAGE
+from asyncfetch.streams.connection import Connection, OutOfDescriptors, is_shortage
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
-from asyncfetch.streams.request import encode_request
 from asyncfetch.trace import Trace
 
 __all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
@@ -63,8 +65,7 @@ class Sink(Protocol):
 SinkFactory = Callable[[Request, Response], Sink | None]
 
 
-@dataclass(slots=True)
-class Opened:
+class Opened(msgspec.Struct, eq=False):
     """A fetch whose final head has come; its place is held until the body is done with."""
 
     fetch: Fetch
@@ -101,6 +102,7 @@ class Engine:
         limits: Limits,
         redirects: Redirects,
         retry: Retry,
+        hosts: Hosts,
         trace: Trace | None,
     ) -> None:
         self._pool = pool
@@ -108,8 +110,10 @@ class Engine:
         self._limits = limits
         self._most_redirects = redirects.most
         self._retry = retry
+        self._hosts = hosts
         self._trace = trace
         self._parser = HeadParser()
+        self._known_sinks: set[type] = set()
         self._random = Random()  # noqa: S311
 
     async def run(self, fetch: Fetch) -> Result | None:
@@ -119,7 +123,13 @@ class Engine:
             The result, or None if the fetch has been queued for another turn.
         """
         opened = await self._begin(fetch)
-        return await self._receive(opened) if isinstance(opened, Opened) else opened
+        if not isinstance(opened, Opened):
+            return opened
+        content = None if fetch.batch is not None and fetch.batch.sink is not None else self._take_whole(opened)
+        if content is None:
+            return await self._receive(opened)
+        opened.response.content = content
+        return self.close(opened)
 
     async def open(self, fetch: Fetch) -> Opened | Result | None:
         """Run one turn as far as the final head; then the places stay taken until `close`, `fail` or `cancel`.
@@ -142,9 +152,11 @@ class Engine:
         if not fetch.history:
             fetch.attempts += 1
         try:
-            return await self._answer(fetch, host, began)
+            exchange = await self._send(fetch, began)
+            opened = Opened(fetch, exchange, fetch.make_response(exchange), host, began)
+            return opened if exchange.head.status < 300 else await self._judge(opened)
         except (FetchError, OutOfDescriptors, OSError) as error:
-            if _is_shortage(error) or _is_shortage(error.__cause__):
+            if is_shortage(error) or is_shortage(error.__cause__):
                 return self._starved(fetch, host, began, error)
             if not isinstance(error, FetchError):  # not of the network, which is translated: a file of our own
                 error = LocalError(f"this machine failed: {error}")
@@ -168,9 +180,10 @@ class Engine:
     def close(self, opened: Opened) -> Result:
         """End a turn whose body is complete."""
         opened.exchange.release()
-        opened.response.num_bytes = opened.exchange.decoded
-        opened.response.wire_bytes = opened.exchange.wire
-        return self._end(opened.fetch, opened.host, opened.began, response=opened.response)
+        response, exchange = opened.response, opened.exchange
+        response.num_bytes = exchange.decoded
+        response.wire_bytes = exchange.wire
+        return self._end(opened.fetch, opened.host, opened.began, response=response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
         """End a turn whose body failed while somebody was reading it: it is not tried again."""
@@ -186,39 +199,38 @@ class Engine:
 
     # --- the head
 
-    async def _answer(self, fetch: Fetch, host: str, began: float) -> Opened | None:
-        """Get the head, and follow it or retry it if that is what it means."""
-        exchange = await self._send(fetch, began)
+    async def _judge(self, opened: Opened) -> Opened | None:
+        """Follow a response or retry it, if that is what its head means; otherwise give it back."""
+        fetch, exchange, response = opened.fetch, opened.exchange, opened.response
         try:
-            response = fetch.make_response(exchange)
             url = fetch.redirected(response, self._most_redirects)
             again = self._retries(fetch, response) if response.status_code >= 400 else None
-            if url is None and again is None:
-                response.history = fetch.history
-                return Opened(fetch, exchange, response, host, began)
         except BaseException:
             exchange.discard()
             raise
+        if url is None and again is None:
+            return opened
         await exchange.drain()
         if again is not None:
-            self._try_again(fetch, host, again, f"http.{response.status_code // 100}xx")
+            self._try_again(fetch, opened.host, again, f"http.{response.status_code // 100}xx")
             return None
         assert url is not None, "what is not retried is a redirect here"
-        fetch.timings.total = monotonic() - began
+        fetch.timings.total = monotonic() - opened.began
         fetch.spent += fetch.timings.total
-        self._turns.release(fetch, host, ANSWERED)
         fetch.follow_to(url, response)
+        self._dress(fetch, opened.host)
+        self._turns.release(fetch, opened.host, ANSWERED)
         self._turns.again(fetch, 0.0)
         return None
 
     async def _send(self, fetch: Fetch, began: float) -> Exchange:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
-        timeouts, url = fetch.timeouts, fetch.url
+        request, timeouts = fetch.encode_request(), fetch.timeouts
         total_at = math.inf if timeouts.total is None else began + timeouts.total - fetch.spent
-        request = encode_request(fetch.request.method, url.target, url.origin.authority, fetch.request_fields())
-        fresh = False
+        connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
         while True:
-            exchange = await self._connect(fetch, total_at, fresh=fresh)
+            fetch.ip = connection.ip
+            exchange = Exchange(self._pool, connection)
             try:
                 if self._trace is not None:
                     self._trace.sent(request)
@@ -227,7 +239,7 @@ class Engine:
                 )
             except StaleConnection:
                 exchange.discard()
-                fresh = True
+                connection = await self._connect(fetch, total_at)
                 continue
             except BaseException:
                 exchange.discard()
@@ -235,29 +247,35 @@ class Engine:
             fetch.timings.ttfb = exchange.ttfb
             return exchange
 
-    async def _connect(self, fetch: Fetch, total_at: float, *, fresh: bool) -> Exchange:
-        """Get a connection within the connect timeout and the total."""
-        if fetch.refused is not None:
-            refused, fetch.refused = fetch.refused, None
-            raise refused
+    async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
+        """Open a connection within the connect timeout and the total."""
+        if fetch.connect_error is not None:
+            known, fetch.connect_error = fetch.connect_error, None
+            raise known
         most = fetch.timeouts.connect
         left = total_at - monotonic()
         try:
-            connection = await self._pool.acquire(fetch.url.origin, max(0.0, min(most, left)), fresh=fresh)
+            connection = await self._pool.acquire(fetch.url.origin, max(0.0, min(most, left)), fresh=True)
         except ConnectTimeout as error:
             if left < most:
                 raise TotalTimeout(f"not finished within {fetch.timeouts.total:g} s") from error
             raise
-        fetch.ip = connection.ip
-        if not connection.served:
-            timings = fetch.timings
-            self._turns.stats.connections += 1
-            timings.dns, timings.connect = fetch.naming + (connection.dns_time or 0.0), connection.connect_time
-            timings.tls = connection.tls_time
-            fetch.naming = 0.0
-        return Exchange(self._pool, connection)
+        self._turns.stats.connections += 1
+        timings = fetch.timings
+        timings.dns, timings.connect = fetch.naming + (connection.dns_time or 0.0), connection.connect_time
+        timings.tls = connection.tls_time
+        fetch.naming = 0.0
+        return connection
 
     # --- the body
+
+    def _take_whole(self, opened: Opened) -> bytes | None:
+        """Return the body if it has come together with its head and is to be kept in memory as it is."""
+        fetch = opened.fetch
+        content = opened.exchange.take_whole(self._limits.max_body if fetch.max_body is None else fetch.max_body)
+        if content is not None:
+            self._turns.stats.came(fetch.stats, len(content))
+        return content
 
     def _accept(self, opened: Opened, usual: int | None) -> None:
         """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
@@ -277,15 +295,24 @@ class Engine:
                 fetch.sink = sink
 
     def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
-        """Ask the list where the body goes, unless nobody wants it; None is into memory."""
+        """Ask the list where the body goes, unless nobody wants it; None is into memory.
+
+        Raises:
+            LocalError: it cannot be opened.
+            TypeError: what it is given is no sink.
+        """
         if fetch.batch is None or fetch.batch.sink is None:
             return None
         if response.is_error:
             return _DISCARD
         try:
-            return fetch.batch.sink(fetch.request, response)
+            sink = fetch.batch.sink(fetch.request, response)
         except OSError as error:
             raise _not_saved(error) from error
+        if sink is not None and type(sink) not in self._known_sinks:
+            check_sink(sink)
+            self._known_sinks.add(type(sink))
+        return sink
 
     async def _pour(self, opened: Opened, sink: Sink) -> None:
         exchange = opened.exchange
@@ -298,8 +325,9 @@ class Engine:
         except OSError as error:
             await _abort(sink)
             raise _not_saved(error) from error
-        except BaseException:
+        except BaseException as error:
             await _abort(sink)
+            explain_sink(sink, error)
             raise
 
     # --- what comes next
@@ -335,7 +363,19 @@ class Engine:
             fetch.waited += again.charge
             delay = 0.0
         fetch.start_over()
+        with contextlib.suppress(InvalidURL):  # it was sent there before; then it is sent as it is
+            self._dress(fetch, host)
         self._turns.again(fetch, delay)
+
+    def _dress(self, fetch: Fetch, host: str) -> None:
+        """Let the settings of another host hold, if that is where the next turn goes.
+
+        Raises:
+            InvalidURL: they have a header that cannot be sent.
+        """
+        if self._hosts.are_special and fetch.host != host:
+            self._hosts.dress(fetch)
+            self._pool.watch(fetch.timeouts)
 
     def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
         """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""
@@ -362,13 +402,9 @@ class Engine:
         fetch.timings.total = fetch.spent + monotonic() - began
         self._turns.release(fetch, host, FAILED if error and error.phase in _NOT_ANSWERED else ANSWERED)
         result = fetch.make_result(response, error)
-        self._turns.stats.ended(fetch.stats, result)
+        if not fetch.for_robots:
+            self._turns.stats.ended(fetch.stats, result)
         return result
-
-
-def _is_shortage(error: BaseException | None) -> bool:
-    """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
-    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in SHORTAGE)
 
 
 def _not_saved(error: OSError) -> LocalError:
@@ -378,4 +414,8 @@ def _not_saved(error: OSError) -> LocalError:
 async def _abort(sink: Sink) -> None:
     """Let a sink forget its body, even while the task is being cancelled; that it cannot is no news by now."""
     with anyio.move_on_after(_ABORTING, shield=True), contextlib.suppress(OSError):
-        await sink.abort()
+        try:
+            await sink.abort()
+        except TypeError as error:
+            explain_sink(sink, error)
+            raise

@@ -23,7 +23,6 @@ _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _KEPT, _STRUCT, _SHARED, _TUPLE, _LIST, _DICT = range(6)  # codes of msgpack extensions
 _SHARED_MOST = 1000  # different settings that requests bring; one for each request would not be shared
 _NO_KIND = -1  # of a context that is no struct, or one that was not met before
-_FIELDS = len(Request.__struct_fields__)
 _OWNED = Request.__struct_fields__.index("context")  # the field whose objects are not ours to copy
 
 
@@ -53,16 +52,19 @@ class Entries:
         if type(request) is not Request:
             return self._encode_kept(request, index, added)
         values: list[Any] = list(msgspec.structs.astuple(request))
-        kind, fields = self._codes.get(type(request.context), _NO_KIND), ()
+        kind = self._codes.get(type(request.context), _NO_KIND)
+        fields: tuple[Any, ...] = ()
         if kind != _NO_KIND:
             fields, values[_OWNED] = msgspec.structs.astuple(request.context), None
-        if not _PLAIN.issuperset(map(type, (*values, *fields))):
+        while values[-1] is None:  # the last fields are None if they are not given
+            values.pop()
+        if not _PLAIN.issuperset(map(type, (*fields, *values))):
             kind, fields, values[_OWNED] = _NO_KIND, (), request.context
             for field, value in enumerate(values):
                 if type(value) not in _PLAIN:
                     values[field] = self._written(value, may_copy=field != _OWNED)
         try:
-            return self._encoder.encode((index, added, kind, *values, *fields))
+            return self._encoder.encode((index, added, kind, *fields, *values))
         except (OverflowError, UnicodeError):  # a number beyond 64 bits, or half a surrogate pair
             return self._encode_kept(request, index, added)
 
@@ -74,9 +76,11 @@ class Entries:
         index, added, kind, *values = self._decoder.decode(entry)
         if len(values) == 1:
             return values[0], index, added
-        request = Request(*values[:_FIELDS])
-        if kind != _NO_KIND:
-            request.context = self._make(kind, values[_FIELDS:])
+        if kind == _NO_KIND:
+            return Request(*values), index, added
+        fields = len(self._types[kind].__struct_fields__)
+        request = Request(*values[fields:])
+        request.context = self._make(kind, values[:fields])
         return request, index, added
 
     def _make(self, kind: int, values: list[Any]) -> msgspec.Struct:

@@ -11,13 +11,22 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from asyncfetch.errors import FetchError, InvalidRedirect, InvalidURL, StatusError, TooManyRedirects
+from asyncfetch.client.misuse import check_fields
+from asyncfetch.errors import (
+    FetchError,
+    InvalidRedirect,
+    InvalidURL,
+    MessageTooLarge,
+    StatusError,
+    TooManyRedirects,
+)
 from asyncfetch.result import HeaderTypes, Request, Response, Result, Timings
 from asyncfetch.scheduler import Lane, Turn
 from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
-from asyncfetch.streams.request import check_field, encode_fields
+from asyncfetch.streams.http1 import HEAD_LIMIT
+from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted
 
 if TYPE_CHECKING:
@@ -25,7 +34,7 @@ if TYPE_CHECKING:
 
     from asyncfetch.client.batch import Batch
 
-__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "merge_fields", "sensitive_names"]
+__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "FieldPairs", "merge_fields", "sensitive_names"]
 
 FieldPairs = list[tuple[str, str]]
 
@@ -33,6 +42,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OURS = frozenset({"host", "content-length", "transfer-encoding"})
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
+_RESTS_REMEMBERED = 1000
 
 
 class FieldBlocks:
@@ -43,7 +53,7 @@ class FieldBlocks:
         foreign: for origins that a redirect led to: without the sensitive fields.
     """
 
-    __slots__ = ("_pairs", "_sensitive", "foreign", "own")
+    __slots__ = ("_pairs", "_rests", "_sensitive", "foreign", "own")
 
     def __init__(self, pairs: FieldPairs, sensitive: frozenset[str]) -> None:
         """Encode the fields.
@@ -58,9 +68,22 @@ class FieldBlocks:
         self._sensitive = sensitive
         self.own = encode_fields(pairs)
         self.foreign = encode_fields(self._public())
+        self._rests: dict[str, bytes] = {}
 
     def _public(self) -> FieldPairs:
         return [(name, value) for name, value in self._pairs if name.lower() not in self._sensitive]
+
+    def rest_for(self, authority: str) -> bytes:
+        """Return what follows the request line, for an origin that the user named.
+
+        It is encoded once for each; what was encoded is forgotten when it gets too much.
+        """
+        rest = self._rests.get(authority)
+        if rest is None:
+            if len(self._rests) >= _RESTS_REMEMBERED:
+                self._rests.clear()
+            rest = self._rests[authority] = encode_rest(authority, self.own)
+        return rest
 
     def with_authorization(self, value: str, *, is_foreign: bool) -> bytes:
         """Encode the fields with another Authorization: a URL's own user and password."""
@@ -80,21 +103,28 @@ def sensitive_names(further: Iterable[str]) -> frozenset[str]:
 
     Raises:
         ValueError: one of the further names is none that a header can have; it would protect nothing.
-        TypeError: they are a single string.
+        TypeError: they are a single string, or something else than strings.
     """
     if isinstance(further, str):
         raise TypeError("sensitive_headers takes an iterable of names, not a single one")
     names = list(further)
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"sensitive_headers takes names, not {name!r}")
         check_field(name, "")
     return SENSITIVE_HEADERS.union(name.lower() for name in names)
 
 
 def merge_fields(base: FieldPairs, given: HeaderTypes | None) -> FieldPairs:
-    """Put given fields over a base: same names, in any case, are replaced; a value of None removes the field."""
+    """Put given fields over a base: same names, in any case, are replaced; a value of None removes the field.
+
+    Raises:
+        TypeError: they are no fields.
+    """
     if not given:
         return base
     pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
+    check_fields(pairs)
     names = {name.lower() for name, _ in pairs}
     kept = [(name, value) for name, value in base if name.lower() not in names]
     return kept + [(name, value) for name, value in pairs if value is not None]
@@ -111,10 +141,13 @@ class Fetch(Turn):
         timeouts, follow, max_body: as the request or the client say.
         is_foreign: whether a redirect led away from the origin that the user named.
         is_named: whether its name has been looked up before this turn; `naming` seconds that took.
-        refused: why it need not be tried to connect this time, or None.
+        connect_error: why it need not be tried to connect this time, or None.
+        for_robots: whether it is a robots.txt that the client itself asks for: no result, and nobody's list.
+        refused: why it has no turn any more, for whoever waits for one.
         attempts: attempts begun.
         waited: seconds waited because hosts asked for it.
         history: the redirects of this attempt so far.
+        redirect_bytes: the heads of these.
         added: the loop's time when it was first queued.
         spent: seconds that the earlier turns of this attempt took.
         timings, ip, reused: of the latest turn.
@@ -130,7 +163,9 @@ class Fetch(Turn):
         "attempts",
         "batch",
         "blocks",
+        "connect_error",
         "follow",
+        "for_robots",
         "history",
         "index",
         "ip",
@@ -138,6 +173,7 @@ class Fetch(Turn):
         "is_named",
         "max_body",
         "naming",
+        "redirect_bytes",
         "refused",
         "request",
         "scope",
@@ -167,24 +203,30 @@ class Fetch(Turn):
         self.history: list[Response] = []
         self.added = 0.0
         self.spent = 0.0
+        self.redirect_bytes = 0
         self.timings = Timings()
         self.ip = ""
         self.is_foreign = False
         self.is_named = False
         self.naming = 0.0
+        self.for_robots = False
+        self.connect_error: FetchError | None = None
         self.refused: FetchError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.batch: Batch | None = None
         self.scope: anyio.CancelScope | None = None
         self.sink: Any = None
 
-    def request_fields(self) -> bytes:
-        """Return the fields to send to where it is going now: credentials only to whom they are meant for."""
-        credentials = self.url.credentials
-        if credentials is not None:
-            token = base64.b64encode(b":".join(credentials)).decode()
-            return self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
-        return self.blocks.foreign if self.is_foreign else self.blocks.own
+    def encode_request(self) -> bytes:
+        """Encode the request to where it is going now: credentials only to whom they are meant for."""
+        method, url = self.request.method, self.url
+        if not (url.userinfo or self.is_foreign):
+            return encode_request_line(method, url.target) + self.blocks.rest_for(url.origin.authority)
+        fields = self.blocks.foreign
+        if url.credentials is not None:
+            token = base64.b64encode(b":".join(url.credentials)).decode()
+            fields = self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
+        return encode_request(method, url.target, url.origin.authority, fields)
 
     # --- what a response means
 
@@ -193,6 +235,7 @@ class Fetch(Turn):
 
         Raises:
             TooManyRedirects: it was sent on `most` times before.
+            MessageTooLarge: the heads of its redirects, which are kept, have together more than 256 KiB.
             InvalidRedirect: the Location is empty, or cannot be fetched.
         """
         if response.status_code not in _REDIRECTS or not self.follow:
@@ -202,6 +245,9 @@ class Fetch(Turn):
             return None
         if len(self.history) >= most:
             raise TooManyRedirects(f"more than {most} redirects in a row")
+        self.redirect_bytes += sum(len(name) + len(value) + 4 for name, value in response.raw_headers)
+        if self.redirect_bytes > HEAD_LIMIT:
+            raise MessageTooLarge(f"the heads of the redirects are together larger than {HEAD_LIMIT // 1024} KiB")
         if not location:
             raise InvalidRedirect("the redirect cannot be followed: its Location is empty")
         try:
@@ -213,6 +259,7 @@ class Fetch(Turn):
         """Go on to where a redirect leads; what is meant for the first origin only stays behind for good."""
         if url.origin != self.url.origin:
             self.is_foreign = True
+        response.history = []
         self.history.append(response)
         self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
@@ -222,6 +269,7 @@ class Fetch(Turn):
     def start_over(self) -> None:
         """Forget what the last attempt did: the next one begins with the URL as given."""
         self.spent = 0.0
+        self.redirect_bytes = 0
         self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
         if self.history:
@@ -233,12 +281,17 @@ class Fetch(Turn):
     def make_response(self, exchange: Exchange) -> Response:
         """Describe the response whose head has just come."""
         head = exchange.head
-        response = Response(self.url.href, head.status, head.reason.decode("latin-1"), head.fields)
-        response.http_version = _VERSIONS[head.minor > 0]
-        response.ip = self.ip
-        response.reused = exchange.connection.served > 0
-        response.timings = self.timings
-        return response
+        return Response(
+            self.url.href,
+            head.status,
+            head.reason.decode("latin-1"),
+            head.fields,
+            _VERSIONS[head.minor > 0],
+            self.ip,
+            exchange.connection.served > 0,
+            self.timings,
+            self.history,
+        )
 
     def make_result(self, response: Response | None, error: FetchError | None) -> Result:
         """Close the book on this fetch."""
@@ -254,7 +307,7 @@ class Fetch(Turn):
             attempts=self.attempts,
             timings=self.timings,
             ip=self.ip,
-            redirects=[hop.url for hop in self.history],
+            redirects=[hop.url for hop in self.history] if self.history else [],
             ended=time.time(),
             sink=self.sink,
         )

@@ -104,6 +104,6 @@ class Names:
         finally:
             took = monotonic() - began
             for fetch in self._waiting.pop(name):
-                fetch.refused, fetch.naming = refused, took
+                fetch.connect_error, fetch.naming = refused, took
                 self._frontier.let_go(fetch.host)
         self._pump()

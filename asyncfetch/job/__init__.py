@@ -1,6 +1,7 @@
 """A list, run to its end, whatever happens on the way.
 
-`sources` reads the list (what a line is: `lines`); `runner` lets the client fetch it and knows when to stop;
+`sources` reads the list (`lines` and `formats`: what an entry is; `looking`, `blocks`, `packing`, `sitemaps`,
+`selection`: what its name says); `plan` only looks at it; `runner` lets the client fetch it and knows when to stop;
 `recorder` writes in batches: bodies through `bodies` (what they are called: `names`; safe directories: `folders`),
 then their lines through `journal`. `outcome` is what is left to say, `errors` what can end a run. So that a run can
 be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a results file, `compact` tidies it.
@@ -13,9 +14,11 @@ be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a 
 from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.compact import Compacted, compact
 from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
+from asyncfetch.job.inputs import InputSettings
 from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
 from asyncfetch.job.journal import Journal, open_journal
 from asyncfetch.job.outcome import JobOutcome
+from asyncfetch.job.plan import Pace, Plan, Planner
 from asyncfetch.job.runner import MAX_FAILURES, Job
 from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.job.sources import Place, Sources, open_sources
@@ -24,6 +27,7 @@ __all__ = [
     "MAX_FAILURES",
     "Bodies",
     "Compacted",
+    "InputSettings",
     "Job",
     "JobError",
     "JobOutcome",
@@ -32,7 +36,10 @@ __all__ = [
     "JournalExists",
     "OutputClosed",
     "OutputError",
+    "Pace",
     "Place",
+    "Plan",
+    "Planner",
     "Remembered",
     "Safeguard",
     "SourceError",

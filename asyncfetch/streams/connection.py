@@ -13,6 +13,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -36,7 +37,7 @@ from asyncfetch.streams.wire import WireReader
 from asyncfetch.trace import Trace
 from asyncfetch.url import Origin
 
-__all__ = ["Connection", "Dialler", "OutOfDescriptors"]
+__all__ = ["Connection", "Dialler", "OutOfDescriptors", "is_shortage"]
 
 _TLS_GOODBYE = 1.0  # seconds to wait for the server's close_notify; nothing depends on it
 _TLS_HANDSHAKE = 86_400.0  # seconds; longer than any connect timeout, which is what ends a handshake
@@ -45,6 +46,11 @@ _READ_SIZE = 64 * 1024
 
 class OutOfDescriptors(Exception):
     """This process, or this machine, has no file descriptor left for another connection."""
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
+    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in SHORTAGE)
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
@@ -63,6 +69,9 @@ class _Protocol(asyncio.StreamReaderProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._ssl_object = transport.get_extra_info("ssl_object")
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._ssl_object is not None and not self._reader.ended:
@@ -100,6 +109,7 @@ class Connection(Deadlines):
 
     __slots__ = (
         "_has_news",
+        "_write",
         "_writer",
         "connect_time",
         "dns_time",
@@ -126,9 +136,10 @@ class Connection(Deadlines):
         self.on_lost: Callable[[Connection], None] | None = None
         self.on_surprise: Callable[[], None] | None = None
 
-    def attach(self, writer: asyncio.StreamWriter, has_news: Callable[[], bool]) -> None:
-        """Use this writer; `has_news` tells whether its socket, while open, has anything that nobody has read."""
+    def attach(self, writer: asyncio.StreamWriter, has_news: Callable[[], object]) -> None:
+        """Use this writer; `has_news` gives something true if its open socket has anything that nobody has read."""
         self._writer = writer
+        self._write = writer.transport.write  # what `writer.write` does; one step less for each request
         self._has_news = has_news
 
     def lost(self) -> None:
@@ -143,7 +154,7 @@ class Connection(Deadlines):
 
         Another request may be sent on such a connection only: whatever is there would pass for its answer.
         """
-        return self.reader.is_quiet and not self.is_lost and not self._has_news()
+        return not self.is_lost and self.reader.is_quiet and not self._has_news()
 
     @property
     def ssl_object(self) -> ssl.SSLObject | None:
@@ -159,7 +170,7 @@ class Connection(Deadlines):
         On a connection that is gone this does nothing: the reader says how it went.
         """
         if not self.is_lost:
-            self._writer.write(head)
+            self._write(head)
 
     def ended_cleanly(self) -> bool:
         """Whether the end of the stream was announced: over TLS only a close_notify does (RFC 8446 section 6.1)."""
@@ -347,13 +358,13 @@ class Dialler:
             self._trace.secured(describe_tls(ssl_object), connection.tls_time)
 
 
-def _watch_kernel(descriptor: int) -> Callable[[], bool]:
+def _watch_kernel(descriptor: int) -> Callable[[], object]:
     """Return what tells whether a socket has bytes, or an end, that nobody has read; it costs less than 1 µs."""
     if sys.platform == "win32":
-        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+        return lambda: select.select([descriptor], [], [], 0)[0]
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    return lambda: bool(poll.poll(0))
+    return partial(poll.poll, 0)
 
 
 def _tls_name(host: str) -> str:
