@@ -122,11 +122,9 @@ class Engine:
         opened = await self._begin(fetch)
         if not isinstance(opened, Opened):
             return opened
-        content = None if fetch.batch is not None and fetch.batch.sink is not None else self._take_whole(opened)
-        if content is None:
-            return await self._receive(opened)
-        opened.response.content = content
-        return self.close(opened)
+        if self._take_whole(opened):
+            return self.close(opened)
+        return await self._receive(opened)
 
     async def open(self, fetch: Fetch) -> Opened | Result | None:
         """Run one turn as far as the final head; then the places stay taken until `close`, `fail` or `cancel`.
@@ -178,8 +176,7 @@ class Engine:
         """End a turn whose body is complete."""
         opened.exchange.release()
         response, exchange = opened.response, opened.exchange
-        response.num_bytes = exchange.decoded
-        response.wire_bytes = exchange.wire
+        response.num_bytes, response.wire_bytes = exchange.decoded, exchange.wire
         return self._end(opened.fetch, opened.host, opened.began, response=response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
@@ -261,13 +258,16 @@ class Engine:
 
     # --- the body
 
-    def _take_whole(self, opened: Opened) -> bytes | None:
-        """Return the body if it has come together with its head and is to be kept in memory as it is."""
-        fetch = opened.fetch
-        content = opened.exchange.take_whole(self._limits.max_body if fetch.max_body is None else fetch.max_body)
+    def _take_whole(self, opened: Opened) -> bool:
+        """Keep a body that has come with its head, if it is to be kept in memory as it is; say whether."""
+        fetch, batch, most = opened.fetch, opened.fetch.batch, opened.fetch.max_body
+        if batch is not None and batch.sink is not None:
+            return False
+        content = opened.exchange.take_whole(self._limits.max_body if most is None else most)
         if content is not None:
+            opened.response.content = content
             self._turns.stats.came(fetch.stats, len(content))
-        return content
+        return content is not None
 
     def _accept(self, opened: Opened, usual: int | None) -> None:
         """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""

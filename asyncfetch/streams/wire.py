@@ -125,7 +125,6 @@ class WireReader(asyncio.StreamReader):
             return data
         if not self._come:
             if not self.ended:
-                assert self._reading is None or self._reading.done(), "a stream has one reader"
                 self._reading = waiter = self._make_future()
                 await waiter
             if not self._come:
@@ -136,7 +135,7 @@ class WireReader(asyncio.StreamReader):
         self.consumed += len(piece)
         if self._held_up:
             self._go_on()
-        return piece if isinstance(piece, bytes) else bytes(piece)
+        return bytes(piece)  # copies a bytearray only
 
     def _go_on(self) -> None:
         """Let the server that was held up go on if there is room again."""
