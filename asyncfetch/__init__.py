@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         RedirectError,
         ResolutionError,
         ResolutionFailed,
+        RobotsDisallowed,
         SlowBody,
         StatusError,
         TLSError,
@@ -59,7 +60,16 @@ if TYPE_CHECKING:
     )
     from asyncfetch.record import Record
     from asyncfetch.result import Request, Response, Result, Timings
-    from asyncfetch.settings import Limits, Network, Redirects, Retry, Timeouts, TLSSettings
+    from asyncfetch.settings import (
+        HostSettings,
+        Limits,
+        Network,
+        Politeness,
+        Redirects,
+        Retry,
+        Timeouts,
+        TLSSettings,
+    )
     from asyncfetch.shortcuts import fetch_many, get, run
     from asyncfetch.stats import HostState, HostStats, Stats
     from asyncfetch.streams.guard import AddressGuard
@@ -84,6 +94,7 @@ __all__ = [
     "FetchTimeout",
     "HandshakeFailed",
     "HeadTimeout",
+    "HostSettings",
     "HostState",
     "HostStats",
     "HostUnavailable",
@@ -97,6 +108,7 @@ __all__ = [
     "NameNotFound",
     "Network",
     "Origin",
+    "Politeness",
     "ProtocolError",
     "ReadTimeout",
     "Record",
@@ -108,6 +120,7 @@ __all__ = [
     "Response",
     "Result",
     "Retry",
+    "RobotsDisallowed",
     "Sink",
     "SinkFactory",
     "SlowBody",
@@ -137,11 +150,11 @@ _HOMES = {
         "ConnectRefused ConnectTimeout DecodingError FetchError FetchTimeout HandshakeFailed HeadTimeout "
         "HostUnavailable IncompleteMessage InvalidRedirect InvalidURL LocalError MalformedMessage "
         "MessageTooLarge NameNotFound ProtocolError ReadTimeout RedirectError ResolutionError "
-        "ResolutionFailed SlowBody StatusError TLSError TooManyRedirects TotalTimeout"
+        "ResolutionFailed RobotsDisallowed SlowBody StatusError TLSError TooManyRedirects TotalTimeout"
     ),
     "asyncfetch.record": "Record",
     "asyncfetch.result": "Request Response Result Timings",
-    "asyncfetch.settings": "Limits Network Redirects Retry Timeouts TLSSettings",
+    "asyncfetch.settings": "HostSettings Limits Network Politeness Redirects Retry Timeouts TLSSettings",
     "asyncfetch.shortcuts": "fetch_many get run",
     "asyncfetch.stats": "HostState HostStats Stats",
     "asyncfetch.streams.guard": "AddressGuard",

@@ -30,6 +30,7 @@ FetchError
 │   ├── TooManyRedirects    redirect.too_many
 │   └── InvalidRedirect     redirect.invalid
 ├── HostUnavailable         host.unavailable
+├── RobotsDisallowed        robots.disallowed
 ├── StatusError             http.4xx, http.5xx
 ├── LocalError              io
 └── Cancelled               cancelled
@@ -69,6 +70,7 @@ __all__ = [
     "RedirectError",
     "ResolutionError",
     "ResolutionFailed",
+    "RobotsDisallowed",
     "SlowBody",
     "StatusError",
     "TLSError",
@@ -99,7 +101,7 @@ class FetchError(Exception):
         url: the URL that was being fetched, without credentials; empty until the client has attached it.
         code: the stable code, `phase.what`.
         phase: where it happened: `url`, `dns`, `connect`, `tls`, `timeout`, `protocol`, `body`, `redirect`,
-            `host`, `http`, `io` or `cancelled`.
+            `host`, `robots`, `http`, `io` or `cancelled`.
     """
 
     code: str = "error"
@@ -279,6 +281,12 @@ class HostUnavailable(FetchError):
     """The host was given up after repeated failures; this URL was not tried."""
 
     code = "host.unavailable"
+
+
+class RobotsDisallowed(FetchError):
+    """The robots.txt of its origin does not let this URL be fetched, or could not be had (RFC 9309)."""
+
+    code = "robots.disallowed"
 
 
 class StatusError(FetchError):

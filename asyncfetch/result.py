@@ -5,14 +5,14 @@ Header mappings, text and JSON are made when they are asked for: most fetches of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
 from asyncfetch.errors import FetchError, StatusError
-from asyncfetch.settings import Timeouts
+from asyncfetch.settings import HeaderTypes, Timeouts
 from asyncfetch.url import redacted
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["HeaderTypes", "Method", "Request", "Response", "Result", "Timings"]
 
 Method = Literal["GET", "HEAD"]
-HeaderTypes = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
 
 
 class Request(msgspec.Struct):
@@ -65,6 +64,7 @@ class Request(msgspec.Struct):
 class Timings(msgspec.Struct, omit_defaults=True):
     """Seconds of each phase; None where there was none (a reused connection has no `connect`).
 
+    The name is looked up before the first turn, as a rule: then `dns` is a part of `queue`, and not of `total`.
     `queue` is the time until the first turn, `total` the time of the last attempt with its redirects, the waiting
     for further turns not included.
     """

@@ -5,13 +5,26 @@ Times are seconds, sizes are bytes. None means no limit where a field says so.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Limits", "Network", "Redirects", "Retry", "TLSSettings", "Timeouts"]
+__all__ = [
+    "HeaderTypes",
+    "HostSettings",
+    "Limits",
+    "Network",
+    "Politeness",
+    "Redirects",
+    "Retry",
+    "TLSSettings",
+    "Timeouts",
+]
+
+HeaderTypes = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -118,6 +131,90 @@ class Retry:
         _require(self.attempts >= 1, f"Retry.attempts must be at least 1, not {self.attempts}")
         for name in ("backoff", "backoff_most", "max_wait", "wait_budget"):
             _require(getattr(self, name) >= 0, f"Retry.{name} must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Politeness:
+    """How hosts are spared, beside `Limits.per_host`: how fast they are asked, and what their answers teach.
+
+    Attributes:
+        rate: requests started per second at one host; None is as fast as they end.
+        delay: seconds between the starts of two requests at one host, at least.
+        global_rate: requests started per second over all hosts; None is no limit.
+        limit_rate: bytes per second of bodies as sent, over all hosts; None is no limit.
+        adapt: find the number of requests at once, and the rate, that each host takes: begin low, go up to
+            `Limits.per_host`, go down when it answers 429, breaks off or gets slow. False always uses the limit.
+        failures: after so many connections in a row that failed, or that were closed or silent before a byte of an
+            answer, a host is broken and gets only probes; None never gives a host up.
+        probes: seconds before each probe of a broken host, one request at a time. After the last one has failed
+            too, what waits for the host fails as `host.unavailable`. 1, 2 and 4 s outlast a restart.
+        rest: seconds until a host that was given up may be probed again.
+    """
+
+    rate: float | None = None
+    delay: float = 0.0
+    global_rate: float | None = None
+    limit_rate: int | None = None
+    adapt: bool = True
+    failures: int | None = 5
+    probes: tuple[float, ...] = (1.0, 2.0, 4.0)
+    rest: float = 60.0
+
+    def __post_init__(self) -> None:
+        _check_speeds("Politeness", self.rate, self.delay, self.limit_rate)
+        _check_speeds("Politeness", self.global_rate, None, None)
+        _require(
+            self.failures is None or self.failures >= 1,
+            f"Politeness.failures must be at least 1, not {self.failures}",
+        )
+        _require(all(wait >= 0 for wait in self.probes), "Politeness.probes must not be negative")
+        _require(self.rest > 0, f"Politeness.rest must be above 0 seconds, not {self.rest}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """What is different for one host; None is as for all others.
+
+    Attributes:
+        per_host: requests at once, 1 or more, instead of `Limits.per_host`.
+        rate: requests started per second, instead of `Politeness.rate`.
+        delay: seconds between two starts, instead of `Politeness.delay`.
+        limit_rate: bytes per second of bodies from this host, besides `Politeness.limit_rate`.
+        headers: fields over the client's; None as a value removes one. No other host sees them.
+        timeouts: instead of the client's.
+        user, password: credentials (Basic), sent only where a list or a caller named the host itself, not where a
+            redirect led there.
+    """
+
+    per_host: int | None = None
+    rate: float | None = None
+    delay: float | None = None
+    limit_rate: int | None = None
+    headers: HeaderTypes | None = None
+    timeouts: Timeouts | None = None
+    user: str | None = None
+    password: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_speeds("HostSettings", self.rate, self.delay, self.limit_rate)
+        _require(
+            self.per_host is None or self.per_host >= 1,
+            f"HostSettings.per_host must be at least 1, not {self.per_host}",
+        )
+        _require(self.password is None or self.user is not None, "a password needs its user")
+
+    def __repr__(self) -> str:
+        """Show which fields are set, but no values: some are credentials."""
+        names = [name for name in self.__slots__ if getattr(self, name) is not None]
+        return f"HostSettings({', '.join(names)})"
+
+
+def _check_speeds(name: str, rate: float | None, delay: float | None, limit_rate: int | None) -> None:
+    _require(rate is None or 0 < rate < math.inf, f"{name}: a rate must be above 0 per second, not {rate}")
+    _require(delay is None or 0 <= delay < math.inf, f"{name}: a delay must be 0 seconds or more, not {delay}")
+    _require(
+        limit_rate is None or limit_rate >= 1, f"{name}: limit_rate must be 1 byte/s or more, not {limit_rate}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

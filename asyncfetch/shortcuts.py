@@ -11,8 +11,9 @@ from typing import TypedDict, Unpack
 
 from asyncfetch.client import Client
 from asyncfetch.client.batch import Source
+from asyncfetch.client.hosts import HostTable
 from asyncfetch.result import HeaderTypes, Request, Response, Result
-from asyncfetch.settings import Limits, Network, Redirects, Retry, Timeouts, TLSSettings
+from asyncfetch.settings import Limits, Network, Politeness, Redirects, Retry, Timeouts, TLSSettings
 from asyncfetch.streams.guard import Guard
 from asyncfetch.trace import Trace
 
@@ -25,12 +26,15 @@ class ClientSettings(TypedDict, total=False):
     limits: Limits
     timeouts: Timeouts
     retry: Retry
+    politeness: Politeness
+    hosts: HostTable
     redirects: Redirects
     tls: TLSSettings
     network: Network
     headers: HeaderTypes
     sensitive_headers: Iterable[str]
     guard: Guard
+    robots: bool
     trace: Trace
 
 

@@ -7,13 +7,13 @@ What only concerns one run (what is shown, when to stop) is not remembered.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from asyncfetch.cli.exits import UsageProblem
+from asyncfetch.cli.secrets import is_secret
 from asyncfetch.job import JobError, job_file_of, read_job_file
 from asyncfetch.url import redacted
 
@@ -27,6 +27,7 @@ _MEANING = {
     "head": "-I",
     "location": "-L/--no-location",
     "max_redirs": "--max-redirs",
+    "robots": "--robots",
     "input_format": "--input-format",
     "url_field": "--url-field",
     "include": "--include",
@@ -37,10 +38,9 @@ _MEANING = {
 _HARMLESS = (
     "max_time", "connect_timeout", "head_timeout", "read_timeout", "speed_limit", "speed_time", "insecure",
     "cacert", "ipv4", "ipv6", "resolve", "public_only", "allow_net", "deny_net", "loop", "jobs", "max_per_host",
-    "retry", "max_filesize",
+    "retry", "max_filesize", "config",
 )  # fmt: skip
 _INPUT = ("sources", "input_file", "sitemaps")
-_SECRET = re.compile(r"auth|cookie|token|key|secret|passw|session|signature|credential", re.IGNORECASE)
 _SOURCES = "SOURCE"
 
 Options = Mapping[str, Any]
@@ -93,7 +93,7 @@ def remembered_options(options: Options, given: set[str]) -> dict[str, Any]:
 
 def _merged(options: Options, given: set[str], settings: dict[str, Any]) -> dict[str, Any]:
     again, secrets = settings["again"], _secrets(options)
-    has_input = any(options[name] for name in _INPUT)
+    has_input = any(options[name] for name in _INPUT if name in given)
     if missing := [label for label in again if label not in secrets and not (label == _SOURCES and has_input)]:
         raise UsageProblem(f"the job file holds no secrets: to go on, give {' and '.join(missing)} again")
     old = _known(options, given) | _frozen(_rebased(settings["options"], settings["cwd"]))
@@ -107,7 +107,7 @@ def _merged(options: Options, given: set[str], settings: dict[str, Any]) -> dict
     left = [name for name in (*_MEANING, *_HARMLESS) if name not in given]
     left += [] if has_input else list(_INPUT)
     merged = {**options, **{name: old[name] for name in left}}
-    merged["headers"] = old["headers"] + tuple(h for h in options["headers"] if _is_secret(*h))
+    merged["headers"] = old["headers"] + tuple(h for h in options["headers"] if is_secret(*h))
     return merged
 
 
@@ -126,7 +126,7 @@ def _differs(name: str, new: Any, old: Any) -> bool:
 
 def _secrets(options: Options) -> list[str]:
     """Name the options that hold what must not be in the job file."""
-    labels = [f"-H {name}" for name, value in options["headers"] if _is_secret(name, value)]
+    labels = [f"-H {name}" for name, value in options["headers"] if is_secret(name, value)]
     labels += [f"--secret-header {name}" for name, _ in options["secret_headers"]]
     labels += [label for name, label in (("user", "-u"), ("cert", "-E"), ("key", "--key")) if options[name]]
     if any(redacted(spec) != spec for name in _INPUT for spec in options[name] if "://" in spec):
@@ -134,12 +134,8 @@ def _secrets(options: Options) -> list[str]:
     return labels
 
 
-def _is_secret(name: str, value: str | None) -> bool:
-    return bool(value) and _SECRET.search(name) is not None
-
-
 def _public(headers: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, str | None], ...]:
-    return tuple(header for header in headers if not _is_secret(*header))
+    return tuple(header for header in headers if not is_secret(*header))
 
 
 def _rebased(options: dict[str, Any], directory: str) -> dict[str, Any]:

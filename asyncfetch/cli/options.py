@@ -6,9 +6,9 @@ The library stands here by its full name, as in `asyncfetch.Client`: that loads 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import rich_click as click
 
@@ -29,6 +29,9 @@ from asyncfetch.cli.values import (
     user,
 )
 
+if TYPE_CHECKING:
+    from asyncfetch.cli.host_section import HostSection
+
 __all__ = [
     "HOW_MUCH",
     "IN_AND_OUT",
@@ -38,6 +41,7 @@ __all__ = [
     "limit_options",
     "redirect_option",
     "request_options",
+    "robots_option",
     "stacked",
     "stop_options",
 ]
@@ -75,6 +79,12 @@ limit_options = stacked(
                       "and the like. Waiting because a host asks for it (Retry-After) uses none up."),
     click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=HOW_MUCH,
                  help="Give up a body that is larger, decoded; k, M and G are 1024s."),
+)  # fmt: skip
+
+robots_option = click.option(
+    "--robots", is_flag=True, panel=_REQUESTS,
+    help="Obey the robots.txt of each origin, fetched before its first URL: what it disallows is not fetched; "
+         "Crawl-delay and Request-rate are kept. It calls us by the first word of -A.",
 )  # fmt: skip
 
 stop_options = stacked(
@@ -176,6 +186,8 @@ class ClientOptions:
     retry: int = 2
     waits: bool = True
     max_filesize: int | None = None
+    robots: bool = False
+    hosts: Mapping[str, HostSection] = field(default_factory=dict)
 
     @classmethod
     def take_from(cls, options: dict[str, Any]) -> ClientOptions:
@@ -204,7 +216,10 @@ class ClientOptions:
     @property
     def sensitive(self) -> frozenset[str]:
         """The names, in lower case, of the headers whose values are for the named servers only."""
-        return asyncfetch.client.SENSITIVE_HEADERS.union(name.lower() for name, _ in self.secret_headers)
+        of_hosts = [name for section in self.hosts.values() for name in section.secret_headers]
+        return asyncfetch.client.SENSITIVE_HEADERS.union(
+            of_hosts, (name.lower() for name, _ in self.secret_headers)
+        )
 
     def open_client(self, trace: asyncfetch.Trace | None = None) -> asyncfetch.Client:
         """Make the client that the options describe.
@@ -223,6 +238,7 @@ class ClientOptions:
                 ),
                 timeouts=self.timeouts,
                 retry=self._retry(),
+                hosts=self._hosts(),
                 redirects=asyncfetch.Redirects(follow=self.location, most=self.max_redirs),
                 tls=asyncfetch.TLSSettings(
                     verify=not self.insecure, ca_file=self.cacert, cert_file=self.cert, key_file=self.key
@@ -231,6 +247,7 @@ class ClientOptions:
                 headers=self._headers(),
                 sensitive_headers=self.sensitive,
                 guard=self._guard(),
+                robots=self.robots,
                 trace=trace,
             )
         except ValueError as error:
@@ -244,6 +261,10 @@ class ClientOptions:
             if self.waits
             else asyncfetch.Retry(attempts=attempts, wait_budget=0.0)
         )
+
+    def _hosts(self) -> dict[str, asyncfetch.HostSettings]:
+        timeouts = self.timeouts
+        return {pattern: section.settings(timeouts) for pattern, section in self.hosts.items()}
 
     @property
     def timeouts(self) -> asyncfetch.Timeouts:

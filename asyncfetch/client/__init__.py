@@ -2,7 +2,7 @@
 
 `client.py` is the public face; `batch.py` one list with its results; `singles.py` runs what is no list; `turns.py`
 gives turns to tasks; `engine.py` runs one turn over the streams; `fetch.py` is one entry on its way; `streamed.py`
-is a body that its caller reads.
+is a body that its caller reads; `robots.py` asks origins what may be fetched there.
 """
 
 from asyncfetch.client.batch import FetchMany

@@ -197,6 +197,11 @@ class Batch:
             self._turns.frontier.pause(self.lane)
         self._notify()
 
+    def deliver_unsent(self, result: Result, host: str) -> None:
+        """Deliver a result that took no turn at its host, so that nobody has noticed that there is room."""
+        self.deliver(result)
+        self._loop.call_soon(self._window.started, host)
+
     def give_up(self) -> None:
         """Count one entry that will have no result, because the list was stopped."""
         self._outstanding -= 1

@@ -6,6 +6,8 @@ import asyncio
 import codecs
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
+from random import Random
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -14,15 +16,17 @@ import anyio
 
 from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
 from asyncfetch.client.engine import Engine, Opened, SinkFactory
-from asyncfetch.client.fetch import Fetch, FieldBlocks, merge_fields, sensitive_names
+from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
+from asyncfetch.client.hosts import Hosts, HostTable
 from asyncfetch.client.misuse import callable_or_none, check_request, setting
+from asyncfetch.client.robots import Robots, agent_among
 from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL, shown
 from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
-from asyncfetch.scheduler import CANCELLED, Lane
-from asyncfetch.settings import Limits, Network, Redirects, Retry, Timeouts, TLSSettings
+from asyncfetch.scheduler import CANCELLED, Frontier, Lane, Manners
+from asyncfetch.settings import Limits, Network, Politeness, Redirects, Retry, Timeouts, TLSSettings
 from asyncfetch.stats import Stats
 from asyncfetch.streams.connection import Dialler
 from asyncfetch.streams.decoding import ACCEPT_ENCODING
@@ -64,12 +68,15 @@ class Client:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         retry: Retry | None = None,
+        politeness: Politeness | None = None,
+        hosts: HostTable | None = None,
         redirects: Redirects | None = None,
         tls: TLSSettings | None = None,
         network: Network | None = None,
         headers: HeaderTypes | None = None,
         sensitive_headers: Iterable[str] = (),
         guard: Guard | None = None,
+        robots: bool = False,
         trace: Trace | None = None,
     ) -> None:
         """Prepare a client; nothing is opened before `async with`.
@@ -78,6 +85,10 @@ class Client:
             limits: how much at once, and how much in memory.
             timeouts: of each phase, in seconds.
             retry: how often and when to try again.
+            politeness: how fast, and what to learn from answers.
+            hosts: what is different for some hosts: `HostSettings` by pattern (`example.org`, `*.example.org`,
+                `example.org:8080`; the closest one counts), or a callable that is given `host:port` and returns
+                them or None. It is asked now and then, not for every request.
             redirects: whether and how far to follow.
             tls: whom to trust, and the client's own certificate.
             network: name resolution and address families.
@@ -85,15 +96,18 @@ class Client:
             sensitive_headers: names of fields, in any case, that no other origin may see, besides Authorization,
                 Cookie and Proxy-Authorization: a redirect to another scheme, host or port drops them for good.
             guard: says which addresses may not be dialled; none are blocked by default.
+            robots: obey the robots.txt of every origin (RFC 9309), under the first word of the User-Agent.
             trace: sees what happens on the wire.
 
         Raises:
-            ValueError: a header cannot be sent, a TLS file cannot be used, or an override is no address.
+            ValueError: a header cannot be sent, a TLS file cannot be used, an override is no address, or a
+                pattern of `hosts` is none.
             TypeError: a setting is not of its class, or `sensitive_headers` is a single string.
         """
         self._limits = setting("limits", limits, Limits)
         self._timeouts = setting("timeouts", timeouts, Timeouts)
         self._retry = setting("retry", retry, Retry)
+        self._politeness = setting("politeness", politeness, Politeness)
         self._redirects = setting("redirects", redirects, Redirects)
         tls = setting("tls", tls, TLSSettings)
         check_files(tls)
@@ -103,7 +117,9 @@ class Client:
         wanted = "a callable, such as AddressGuard(public_only=True)"
         self._guard = allow_all if guard is None else callable_or_none("guard", guard, wanted)
         self._trace = None if trace is None else setting("trace", trace, Trace)
-        self._blocks = FieldBlocks(merge_fields(DEFAULT_HEADERS, headers), sensitive_names(sensitive_headers))
+        pairs = merge_fields(DEFAULT_HEADERS, headers)
+        self._hosts = Hosts(hosts, pairs, sensitive_names(sensitive_headers), self._timeouts)
+        self._agent = agent_among(pairs) if robots else None
         self._batches: set[Batch] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -166,7 +182,7 @@ class Client:
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
-                self._turns = Turns(self._limits, self._retry, self.stats, group)
+                self._turns = Turns(self._make_frontier(), self.stats, group)
                 self._singles = Singles(self._turns)
                 self._engine = Engine(
                     self._pool,
@@ -174,9 +190,13 @@ class Client:
                     limits=self._limits,
                     redirects=self._redirects,
                     retry=self._retry,
+                    hosts=self._hosts,
                     trace=self._trace,
                 )
-                self._turns.start(self._run_for_batch)
+                if self._agent is not None:
+                    make = partial(self._make_fetch, self._turns.frontier.lane())
+                    self._turns.robots = Robots(self._turns, self._engine, make, agent=self._agent, group=group)
+                self._turns.start(self._run_for_batch, self._resolver, self._network.resolver_threads)
                 self._is_open = True
                 if not ready.done():
                     ready.set_result(None)
@@ -189,6 +209,15 @@ class Client:
             self._resolver.close()
             with anyio.CancelScope(shield=True):
                 await self._pool.aclose()
+
+    def _make_frontier(self) -> Frontier[Fetch]:
+        return Frontier(
+            self._limits,
+            Random(),  # noqa: S311
+            manners=Manners.of(self._limits, self._politeness, self._retry),
+            rate=self._politeness.global_rate,
+            own=self._hosts.settings if self._hosts.are_special else None,
+        )
 
     def _call_off(self) -> None:
         """End everything that is under way, from the outside in."""
@@ -352,18 +381,12 @@ class Client:
         if request.method not in _METHODS:
             raise InvalidURL(f"the method {shown(str(request.method))} is not GET or HEAD")
         fetch = Fetch(lane, request, index, Url.parse(request.url))
-        fetch.blocks = self._blocks
-        if request.headers is not None:
-            try:
-                fetch.blocks = self._blocks.with_fields(request.headers)
-            except ValueError as error:
-                raise InvalidURL(str(error)) from error
-        fetch.timeouts = self._timeouts
+        fetch.blocks, fetch.timeouts = self._hosts.blocks, self._timeouts
         if request.timeouts is not None or request.max_body is not None:
             check_request(request)
-        if request.timeouts is not None:
-            fetch.timeouts = request.timeouts
-            self._pool.watch(request.timeouts)
+        if self._hosts.are_special or request.headers is not None or request.timeouts is not None:
+            self._hosts.dress(fetch)
+            self._pool.watch(fetch.timeouts)
         follow = request.follow_redirects
         fetch.follow = self._redirects.follow if follow is None else follow
         fetch.max_body = request.max_body

@@ -22,9 +22,10 @@ import anyio
 import msgspec
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.hosts import Hosts
 from asyncfetch.client.misuse import check_sink, explain_sink
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, LocalError, TotalTimeout
+from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, InvalidURL, LocalError, TotalTimeout
 from asyncfetch.result import Request, Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
@@ -101,6 +102,7 @@ class Engine:
         limits: Limits,
         redirects: Redirects,
         retry: Retry,
+        hosts: Hosts,
         trace: Trace | None,
     ) -> None:
         self._pool = pool
@@ -108,6 +110,7 @@ class Engine:
         self._limits = limits
         self._most_redirects = redirects.most
         self._retry = retry
+        self._hosts = hosts
         self._trace = trace
         self._parser = HeadParser()
         self._known_sinks: set[type] = set()
@@ -211,8 +214,9 @@ class Engine:
         assert url is not None, "what is not retried is a redirect here"
         fetch.timings.total = monotonic() - opened.began
         fetch.spent += fetch.timings.total
-        self._turns.release(fetch, opened.host, ANSWERED)
         fetch.follow_to(url, response)
+        self._dress(fetch, opened.host)
+        self._turns.release(fetch, opened.host, ANSWERED)
         self._turns.again(fetch, 0.0)
         return None
 
@@ -242,6 +246,9 @@ class Engine:
 
     async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
         """Open a connection within the connect timeout and the total."""
+        if fetch.connect_error is not None:
+            known, fetch.connect_error = fetch.connect_error, None
+            raise known
         most = fetch.timeouts.connect
         left = total_at - monotonic()
         try:
@@ -252,8 +259,9 @@ class Engine:
             raise
         self._turns.stats.connections += 1
         timings = fetch.timings
-        timings.dns, timings.connect = connection.dns_time, connection.connect_time
+        timings.dns, timings.connect = fetch.naming + (connection.dns_time or 0.0), connection.connect_time
         timings.tls = connection.tls_time
+        fetch.naming = 0.0
         return connection
 
     # --- the body
@@ -355,7 +363,19 @@ class Engine:
             fetch.waited += again.charge
             delay = 0.0
         fetch.start_over()
+        with contextlib.suppress(InvalidURL):  # it was sent there before; then it is sent as it is
+            self._dress(fetch, host)
         self._turns.again(fetch, delay)
+
+    def _dress(self, fetch: Fetch, host: str) -> None:
+        """Let the settings of another host hold, if that is where the next turn goes.
+
+        Raises:
+            InvalidURL: they have a header that cannot be sent.
+        """
+        if self._hosts.are_special and fetch.host != host:
+            self._hosts.dress(fetch)
+            self._pool.watch(fetch.timeouts)
 
     def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
         """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""
@@ -382,7 +402,8 @@ class Engine:
         fetch.timings.total = fetch.spent + monotonic() - began
         self._turns.release(fetch, host, FAILED if error and error.phase in _NOT_ANSWERED else ANSWERED)
         result = fetch.make_result(response, error)
-        self._turns.stats.ended(fetch.stats, result)
+        if not fetch.for_robots:
+            self._turns.stats.ended(fetch.stats, result)
         return result
 
 

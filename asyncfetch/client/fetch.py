@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from asyncfetch.client.batch import Batch
 
-__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "merge_fields", "sensitive_names"]
+__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "FieldPairs", "merge_fields", "sensitive_names"]
 
 FieldPairs = list[tuple[str, str]]
 
@@ -140,6 +140,10 @@ class Fetch(Turn):
         blocks: the fields to send.
         timeouts, follow, max_body: as the request or the client say.
         is_foreign: whether a redirect led away from the origin that the user named.
+        is_named: whether its name has been looked up before this turn; `naming` seconds that took.
+        connect_error: why it need not be tried to connect this time, or None.
+        for_robots: whether it is a robots.txt that the client itself asks for: no result, and nobody's list.
+        refused: why it has no turn any more, for whoever waits for one.
         attempts: attempts begun.
         waited: seconds waited because hosts asked for it.
         history: the redirects of this attempt so far.
@@ -159,13 +163,18 @@ class Fetch(Turn):
         "attempts",
         "batch",
         "blocks",
+        "connect_error",
         "follow",
+        "for_robots",
         "history",
         "index",
         "ip",
         "is_foreign",
+        "is_named",
         "max_body",
+        "naming",
         "redirect_bytes",
+        "refused",
         "request",
         "scope",
         "sink",
@@ -198,6 +207,11 @@ class Fetch(Turn):
         self.timings = Timings()
         self.ip = ""
         self.is_foreign = False
+        self.is_named = False
+        self.naming = 0.0
+        self.for_robots = False
+        self.connect_error: FetchError | None = None
+        self.refused: FetchError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.batch: Batch | None = None
         self.scope: anyio.CancelScope | None = None
@@ -247,6 +261,7 @@ class Fetch(Turn):
             self.is_foreign = True
         response.history = []
         self.history.append(response)
+        self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
         self.url = url
         self.host = url.origin.key
@@ -255,6 +270,7 @@ class Fetch(Turn):
         """Forget what the last attempt did: the next one begins with the URL as given."""
         self.spent = 0.0
         self.redirect_bytes = 0
+        self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
         if self.history:
             self.url = Url.parse(self.request.url)

@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from random import Random
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.names import Names
+from asyncfetch.errors import FetchError
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
-from asyncfetch.settings import Limits, Retry
-from asyncfetch.stats import Stats
+from asyncfetch.stats import HostStats, Stats
+from asyncfetch.streams.resolver import Resolver
+
+if TYPE_CHECKING:
+    from asyncfetch.client.robots import Robots
 
 __all__ = ["Turns"]
 
@@ -34,15 +39,16 @@ class Turns:
         single: the lane of single requests.
         starving: called whenever places are free and nothing may go: lists that could be read further.
         closed: the client is closing.
+        robots: says what may be queued, where robots.txt is obeyed.
     """
 
-    def __init__(self, limits: Limits, retry: Retry, stats: Stats, group: TaskGroup) -> None:
-        self.frontier: Frontier[Fetch] = Frontier(limits, Random(), longest_pause=retry.max_wait)  # noqa: S311
+    def __init__(self, frontier: Frontier[Fetch], stats: Stats, group: TaskGroup) -> None:
+        self.frontier = frontier
         self.stats = stats
         self.starving: set[Callable[[], None]] = set()
         self.closed = False
-        self._most = limits.total
-        self._per_host = limits.per_host
+        self.robots: Robots | None = None
+        self._most = frontier.total
         self._answers = 0
         self._group = group
         self._run: Callable[[Fetch], Awaitable[None]] | None = None
@@ -52,16 +58,18 @@ class Turns:
         self._timer_at = 0.0
         self.single = self.frontier.lane()
 
-    def start(self, run: Callable[[Fetch], Awaitable[None]]) -> None:
-        """Let workers run turns by this."""
+    def start(self, run: Callable[[Fetch], Awaitable[None]], resolver: Resolver, look_ups: int) -> None:
+        """Let workers run turns by this; names are looked up before, so many at once."""
         self._run = run
+        self._names = Names(resolver, self.frontier, self._group, at_once=look_ups, pump=self.pump)
 
     # --- queueing
 
     def add(self, fetch: Fetch) -> None:
         """Queue a fetch; `pump` gives it its turn."""
-        fetch.stats = self.stats.host(fetch.host, self._per_host)
-        self.frontier.add(fetch)
+        fetch.stats = self._stats_of(fetch.host)
+        if self.robots is None or fetch.for_robots or self.robots.admits(fetch):
+            self.frontier.add(fetch)
 
     def again(self, fetch: Fetch, delay: float) -> None:
         """Queue a fetch for another turn, before fresh ones, after `delay` seconds.
@@ -73,20 +81,42 @@ class Turns:
             return
         if fetch.waiter is not None:
             fetch.waiter = self._loop.create_future()
-        fetch.stats = self.stats.host(fetch.host, self._per_host)
-        if delay > 0:
-            self.frontier.add_later(fetch, monotonic() + delay)
-        else:
-            self.frontier.add(fetch, front=True)
+        fetch.stats = self._stats_of(fetch.host)
+        at = monotonic() + delay if delay > 0 else 0.0
+        if self.robots is None or fetch.for_robots or self.robots.admits(fetch, at):
+            self.queue(fetch, at)
         if fetch.waiter is not None:
             self.pump()
         else:
             self._arm()
 
+    def queue(self, fetch: Fetch, at: float | None) -> None:
+        """Let a fetch wait in the scheduler: as a fresh one, or before these from a time on (of `monotonic`)."""
+        if at is None:
+            self.frontier.add(fetch)
+        elif at > 0 and at > monotonic():
+            self.frontier.add_later(fetch, at)
+        else:
+            self.frontier.add(fetch, front=True)
+
+    def refuse(self, fetch: Fetch, error: FetchError) -> None:
+        """End a fetch that is queued nowhere, and will not be."""
+        result = fetch.make_result(None, error)
+        self.stats.ended(fetch.stats, result)
+        if fetch.waiter is None:
+            assert fetch.batch is not None, "who does not wait for it has it in a list"
+            fetch.batch.deliver_unsent(result, fetch.host)
+        else:
+            fetch.refused = error
+            fetch.waiter.set_result(None)
+
     async def wait(self, fetch: Fetch) -> None:
         """Wait for the turn of a fetch that runs in this task; both of its places are then taken.
 
         Who is cancelled here has no place. `pump` has to be called then: perhaps somebody else has it now.
+
+        Raises:
+            FetchError: it was refused; it has no place.
         """
         waiter = fetch.waiter
         assert waiter is not None, "only a fetch with a waiter can be waited for"
@@ -95,9 +125,19 @@ class Turns:
         except asyncio.CancelledError:
             if waiter.cancelled():
                 self.frontier.drop(fetch)
-            else:
+            elif fetch.refused is None:
                 self.release(fetch, fetch.host, CANCELLED)
             raise
+        if fetch.refused is not None:
+            raise fetch.refused
+
+    def slow_down(self, host_key: str, seconds_between: float) -> None:
+        """Let at least so many seconds pass between two starts at a host (`host:port`), from its next one on."""
+        self.frontier.slow_down(host_key, seconds_between)
+
+    def _stats_of(self, key: str) -> HostStats:
+        found = self.stats.hosts.get(key)
+        return self.stats.host(key, self.frontier.limit_of(key)) if found is None else found
 
     # --- giving out
 
@@ -128,13 +168,14 @@ class Turns:
             self.stats.paused(fetch.stats, paused.state, paused.reason, paused.paused_until)
 
     def _take(self) -> Fetch | None:
-        fetch = self.frontier.take(monotonic())
-        if fetch is not None:
-            self.stats.started(fetch.stats)
-        elif self.starving and self.has_room:
+        while (fetch := self.frontier.take(monotonic())) is not None:
+            if not self._names.holds(fetch):
+                self.stats.started(fetch.stats)
+                return fetch
+        if self.starving and self.has_room:
             for wake in self.starving:
                 wake()
-        return fetch
+        return None
 
     def _give(self, fetch: Fetch, waiter: asyncio.Future[None]) -> None:
         if waiter.cancelled():

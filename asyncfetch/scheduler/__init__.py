@@ -3,6 +3,7 @@
 - `frontier.py`: the queues, the limits and their algorithm; `lane.py`, `ring.py` and `waits.py` are its pieces
 - `host.py`: one host's state
 - `retry.py`: whether to try again, and when
+- `robots.py`: what the robots.txt of an origin allows
 
 It knows nothing of bytes, connections or tasks, and imports only the values.
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 from asyncfetch.scheduler.frontier import Frontier
 from asyncfetch.scheduler.host import ANSWERED, CANCELLED, FAILED, THROTTLED, Host, Outcome
 from asyncfetch.scheduler.lane import Lane, Turn
+from asyncfetch.scheduler.manners import Manners
+from asyncfetch.scheduler.pace import Pace
 from asyncfetch.scheduler.retry import (
     RETRIED_CODES,
     RETRIED_STATUSES,
@@ -35,7 +38,9 @@ __all__ = [
     "GiveUp",
     "Host",
     "Lane",
+    "Manners",
     "Outcome",
+    "Pace",
     "Turn",
     "backoff",
     "may_pass",

@@ -26,7 +26,8 @@ What always holds, between any two calls:
    line cannot be forgotten. Hence: whoever pauses, drops or closes what was called, calls the next; and a called
    queue that has had its turn calls the next if the host may still go.
 4. A lane is in the ring of lanes if and only if it is not paused and one of its own rings is not empty.
-5. A host that is paused has one entry in the heap of pauses, not later than the pause's end.
+5. A host that is paused has one entry in the heap of pauses, not later than the pause's end; but one that is held
+   (`hold`) has none.
 
 So `take` either finds a turn at once or moves a queue into a line, and each such move is paid for by the place
 that was taken before it. Nothing is looked at twice without a reason, and there is no loop over hosts or lanes.
@@ -48,15 +49,16 @@ from typing import Generic, TypeVar
 
 from asyncfetch.scheduler.host import ANSWERED, Host, Outcome
 from asyncfetch.scheduler.lane import QUEUED, UNQUEUED, Lane, Queue, QueuedHost, Turn
+from asyncfetch.scheduler.manners import Manners
+from asyncfetch.scheduler.pace import Pace
+from asyncfetch.scheduler.registry import HostsOwn, Registry
 from asyncfetch.scheduler.ring import Ring
 from asyncfetch.scheduler.waits import Waits
-from asyncfetch.settings import Limits, Retry
+from asyncfetch.settings import Limits
 
 __all__ = ["Frontier"]
 
 T = TypeVar("T", bound=Turn)
-
-_LONGEST_PAUSE = Retry().max_wait
 
 
 class Frontier(Generic[T]):
@@ -70,19 +72,30 @@ class Frontier(Generic[T]):
         hosts: every host that exists at the moment, by key; to look at.
     """
 
-    def __init__(self, limits: Limits, rng: Random, *, longest_pause: float = _LONGEST_PAUSE) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        rng: Random,
+        *,
+        manners: Manners | None = None,
+        rate: float | None = None,
+        own: HostsOwn | None = None,
+    ) -> None:
         """Start empty.
 
         Args:
             limits: `total` and `per_host` of it.
             rng: where chance comes from.
-            longest_pause: seconds that a host may ask to be left alone at a time (`Retry.max_wait`).
+            manners: how hosts are treated; None keeps to `per_host`, and learns nothing.
+            rate: starts per second over all hosts, or None for any number.
+            own: says what is different for a host when it appears.
         """
         self.total = limits.total
         self.in_flight = 0
-        self.hosts: dict[str, QueuedHost] = {}
-        self._per_host = limits.per_host
-        self._longest_pause = longest_pause
+        self._registry = Registry(manners or Manners(limits.per_host), own)
+        self.hosts = self._registry.known
+        self._host = self._registry.host
+        self._pace = None if rate is None else Pace(1.0 / rate)
         self._rng = rng
         self._lanes: Ring[Lane] = Ring()
         self._waits = Waits()
@@ -189,7 +202,7 @@ class Frontier(Generic[T]):
         """
         if now >= self._waits.next_at:
             self._wake(now)
-        if self.in_flight >= self.total:
+        if self.in_flight >= self.total or (self._pace is not None and now < self._pace.next_at):
             return None
         lanes = self._lanes
         while (lane := lanes.first) is not None and (queue := lane.next_queue()) is not None:
@@ -215,6 +228,25 @@ class Frontier(Generic[T]):
             if host.called is None and host.may_go(now):
                 self._call(host)
         elif not host.queues and host.is_neutral:
+            self._registry.forget(host)
+
+    def slow_down(self, key: str, seconds: float) -> None:
+        """Let at least so many seconds pass between two starts at a host, from its next start on."""
+        self._registry.slow_down(key, seconds)
+
+    def hold(self, key: str) -> None:
+        """Let nothing go to a host that has nothing in flight, until `let_go`."""
+        self._host(key).pause(math.inf, "its name is looked up")
+
+    def let_go(self, key: str) -> None:
+        """End what `hold` began."""
+        host = self.hosts.get(key)
+        if host is None or host.paused_until != math.inf:
+            return
+        host.resume()
+        if host.called is None:
+            self._call(host)
+        if not host.queues and host.is_neutral:
             del self.hosts[key]
 
     # Looking
@@ -228,11 +260,18 @@ class Frontier(Generic[T]):
         """
         if self.in_flight >= self.total:
             return None
-        return None if self._waits.next_at == math.inf else self._waits.next_at
+        at = self._waits.next_at
+        if self._pace is not None and self._lanes.first is not None:  # a turn that may go, but for the global rate
+            at = min(at, self._pace.next_at)
+        return None if at == math.inf else at
 
     def host(self, key: str) -> Host:
         """Return a host's state, of a new host if there is none yet."""
         return self._host(key)
+
+    def limit_of(self, key: str) -> int:
+        """Return how many turns may be in flight at a host, whether there is anything to do there or not."""
+        return self._registry.limit_of(key)
 
     def peek(self, key: str) -> Host | None:
         """Return a host's state if the frontier has anything to do with it at the moment."""
@@ -245,12 +284,6 @@ class Frontier(Generic[T]):
         if turn.ticket:
             raise ValueError(f"the turn for {turn.host} is queued already")
         turn.dropped = True
-
-    def _host(self, key: str) -> QueuedHost:
-        host = self.hosts.get(key)
-        if host is None:
-            host = self.hosts[key] = QueuedHost(key, self._per_host)
-        return host
 
     def _open(self, lane: Lane, key: str) -> Queue:
         """Make the queue of a lane for a host."""
@@ -273,7 +306,7 @@ class Frontier(Generic[T]):
             host.called = None
             self._call(host)
         if not host.queues and host.is_neutral:
-            del self.hosts[host.key]
+            self._registry.forget(host)
 
     def _give(self, queue: Queue, host: QueuedHost, now: float) -> T:
         """Take the places for the first turn of a queue, and pass the turn on to the lane's next host."""
@@ -284,6 +317,10 @@ class Frontier(Generic[T]):
         host.in_flight += 1
         self.in_flight += 1
         queue.ring.first = queue.after
+        if host.pace is not None:
+            self._pause(host, now)
+        if self._pace is not None:
+            self._pace.start(now)
         if host.queues > 1 or host.called is not None:
             self._pass_on(queue, host, now)
         if not queue:
@@ -335,7 +372,14 @@ class Frontier(Generic[T]):
     def _settle(self, host: QueuedHost, outcome: Outcome, now: float) -> None:
         """Let a host's state move, and remember when its pause ends if that is new."""
         was_paused = host.paused_until
-        host.settle(outcome, now, self._longest_pause, self._rng)
+        host.settle(outcome, now, self._rng)
+        if host.paused_until and not was_paused:
+            self._waits.watch(host)
+
+    def _pause(self, host: QueuedHost, now: float) -> None:
+        """Count a start at a host that has a pace, and remember when the next one may be."""
+        was_paused = host.paused_until
+        host.started(now)
         if host.paused_until and not was_paused:
             self._waits.watch(host)
 
@@ -348,5 +392,5 @@ class Frontier(Generic[T]):
             if host.called is None:
                 self._call(host)
             if not host.queues and host.is_neutral:
-                del self.hosts[host.key]
+                self._registry.forget(host)
         self._waits.reckon()

@@ -10,6 +10,8 @@ from __future__ import annotations
 from random import Random
 from typing import Literal, NamedTuple
 
+from asyncfetch.scheduler.manners import Manners
+from asyncfetch.scheduler.pace import Pace
 from asyncfetch.stats import HostState
 
 __all__ = ["ANSWERED", "CANCELLED", "FAILED", "THROTTLED", "Host", "Outcome"]
@@ -42,17 +44,21 @@ class Host:
 
     Attributes:
         key: `host:port`.
+        manners: how it is to be treated.
         in_flight: requests under way there now.
         limit: how many may be under way at once.
+        pace: how fast one may follow the other, or None if that does not matter.
         paused_until: when a pause ends; 0 without one. It is put back to 0 only by `resume`.
         state, reason: what the host is doing and why, for people.
     """
 
-    __slots__ = ("in_flight", "key", "limit", "paused_until", "reason", "state")
+    __slots__ = ("in_flight", "key", "limit", "manners", "pace", "paused_until", "reason", "state")
 
-    def __init__(self, key: str, limit: int) -> None:
+    def __init__(self, key: str, manners: Manners) -> None:
         self.key = key
-        self.limit = limit
+        self.manners = manners
+        self.limit = manners.most
+        self.pace: Pace | None = manners.make_pace()
         self.in_flight = 0
         self.paused_until = 0.0
         self.state = HostState.OK
@@ -67,14 +73,28 @@ class Host:
         """Whether nothing is in flight and nothing has to be remembered."""
         return not self.in_flight and not self.paused_until
 
-    def settle(self, outcome: Outcome, now: float, longest: float, rng: Random) -> None:
+    def started(self, now: float) -> None:
+        """Count a start at a host that has a pace: until the next one may be, it is paused."""
+        assert self.pace is not None, "only a host with a pace counts its starts"
+        until = self.pace.start(now)
+        if until > now and until > self.paused_until:
+            self.paused_until = until
+
+    def slow_down(self, seconds: float) -> None:
+        """Let at least so many seconds pass between two starts."""
+        if self.pace is None or self.pace.interval < seconds:
+            slower = Pace(seconds, 0.0)
+            slower.next_at = 0.0 if self.pace is None else self.pace.next_at
+            self.pace = slower
+
+    def settle(self, outcome: Outcome, now: float, rng: Random) -> None:
         """Let what one request said change the state; at present only an asked-for pause does.
 
-        The pause lasts `longest` seconds at most, and up to a tenth (and a second) more by chance, so that hosts
-        do not come back in step. It never ends a longer one.
+        The pause lasts `longest_pause` seconds at most, and up to a tenth (and a second) more by chance, so that
+        hosts do not come back in step. It never ends a longer one.
         """
         if outcome.kind == "throttled" and outcome.retry_after is not None:
-            wait = min(outcome.retry_after, longest)
+            wait = min(outcome.retry_after, self.manners.longest_pause)
             if wait > 0:
                 self.pause(now + wait + rng.random() * min(wait * _JITTER_SHARE, _JITTER_MOST), "Retry-After")
 

@@ -10,12 +10,14 @@ from collections.abc import Container
 from typing import Any
 
 from asyncfetch.scheduler.host import Host
+from asyncfetch.scheduler.manners import Manners
 from asyncfetch.scheduler.ring import Link, Ring
 
 __all__ = ["QUEUED", "UNQUEUED", "Lane", "Queue", "QueuedHost", "Turn"]
 
 UNQUEUED = 0
 QUEUED = -1
+HELD = -1  # and less: a number for each, beside those of the turns that wait for a time
 
 _DEAD_WORTH_CLEARING = 64
 
@@ -27,7 +29,7 @@ class Turn:
         host: `host:port`, where it wants to go. It may change, but not while the frontier has the turn.
         lane: whose turn it is. It stays.
         dropped: it was given up and will never come out. Only the frontier sets this.
-        ticket: the frontier's own: `UNQUEUED`, `QUEUED`, or the number under which it waits for a time.
+        ticket: the frontier's own: `UNQUEUED`, `QUEUED`, or the number under which it waits for a time or is held.
     """
 
     __slots__ = ("dropped", "host", "lane", "ticket")
@@ -50,8 +52,8 @@ class QueuedHost(Host):
 
     __slots__ = ("called", "line", "queues")
 
-    def __init__(self, key: str, limit: int) -> None:
-        super().__init__(key, limit)
+    def __init__(self, key: str, manners: Manners) -> None:
+        super().__init__(key, manners)
         self.queues = 0
         self.line: Ring[Queue] = Ring()
         self.called: Queue | None = None
@@ -146,7 +148,7 @@ class Lane(Link):
         queues: by host key; none is empty.
         ready: the queues whose hosts may have a place, as a ring.
         called: the queues to which a contested host has given its next place, as a ring.
-        delayed: turns that wait for a time, by ticket.
+        delayed: turns that wait for a time or are held, by ticket.
         listed: whether the lane itself is in the frontier's ring.
         favours_called: whether `called` goes before `ready` this time.
     """
@@ -180,6 +182,30 @@ class Lane(Link):
             return called
         self.favours_called = True
         return ready
+
+    def hold(self, turn: Turn) -> bool:
+        """Keep a turn that is queued nowhere until `let_go`, whatever the time; it counts as queued.
+
+        Returns:
+            False if it can no longer be queued: it was dropped, or the lane is closed. Then it is dropped.
+        """
+        if turn.dropped or self.closed:
+            turn.dropped = True
+            return False
+        assert turn.ticket == UNQUEUED, "it is queued already"
+        turn.ticket = HELD - id(turn)
+        self.delayed[turn.ticket] = turn
+        self.queued += 1
+        return True
+
+    def let_go(self, turn: Turn) -> bool:
+        """Let a turn that was held be queued nowhere; say whether it is still wanted."""
+        if turn.ticket >= HELD:
+            return False
+        del self.delayed[turn.ticket]
+        turn.ticket = UNQUEUED
+        self.queued -= 1
+        return True
 
     def thin(self, keep: int, spared: Container[str]) -> list[Any]:
         """Take the fresh turns beyond the first `keep` out of every queue but those of the spared hosts.

@@ -8,7 +8,6 @@ errors of the connecting are translated here; errors of the stream afterwards in
 from __future__ import annotations
 
 import asyncio
-import errno
 import select
 import socket
 import ssl
@@ -26,9 +25,11 @@ from asyncfetch.errors import (
     ConnectRefused,
     ConnectTimeout,
     HandshakeFailed,
+    ResolutionFailed,
     shown,
 )
 from asyncfetch.streams.deadlines import Deadlines
+from asyncfetch.streams.descriptors import SHORTAGE
 from asyncfetch.streams.guard import Guard, permitted
 from asyncfetch.streams.resolver import AddrInfo, Resolver
 from asyncfetch.streams.tls import LazyContext, describe_tls, translate_tls_error
@@ -41,7 +42,6 @@ __all__ = ["Connection", "Dialler", "OutOfDescriptors", "is_shortage"]
 _TLS_GOODBYE = 1.0  # seconds to wait for the server's close_notify; nothing depends on it
 _TLS_HANDSHAKE = 86_400.0  # seconds; longer than any connect timeout, which is what ends a handshake
 _READ_SIZE = 64 * 1024
-_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class OutOfDescriptors(Exception):
@@ -50,7 +50,7 @@ class OutOfDescriptors(Exception):
 
 def is_shortage(error: BaseException | None) -> bool:
     """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
-    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in _SHORTAGE)
+    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in SHORTAGE)
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
@@ -244,7 +244,7 @@ class Dialler:
             ConnectError: no address that may be dialled, or none that answers.
             TLSError: no TLS session.
             ConnectTimeout: it took too long.
-            OutOfDescriptors: no descriptor is left for the socket.
+            OutOfDescriptors: no descriptor is left for the look-up or the socket.
         """
         phase = ["resolving the name"]
         try:
@@ -256,7 +256,7 @@ class Dialler:
     async def _open(self, origin: Origin, phase: list[str]) -> Connection:
         loop = asyncio.get_running_loop()
         started = monotonic()
-        addresses = await self._resolver.resolve(origin.host, origin.port)
+        addresses = await self._resolve(origin)
         resolved = monotonic()
         if self._trace is not None:
             self._trace.resolved(origin.host, [str(a[4][0]) for a in addresses], resolved - started)
@@ -284,6 +284,14 @@ class Dialler:
             self._report_tls(connection)
         return connection
 
+    async def _resolve(self, origin: Origin) -> list[AddrInfo]:
+        try:
+            return await self._resolver.resolve(origin.host, origin.port)
+        except ResolutionFailed as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in SHORTAGE:
+                raise OutOfDescriptors(str(error.__cause__)) from error
+            raise
+
     async def _race(self, addresses: list[AddrInfo], loop: asyncio.AbstractEventLoop) -> socket.socket:
         """Connect to the first address that answers (RFC 8305 section 5)."""
         shortages: list[OSError] = []
@@ -295,7 +303,7 @@ class Dialler:
             try:
                 return socket.socket(family, kind, protocol)
             except OSError as error:
-                if error.errno in _SHORTAGE:
+                if error.errno in SHORTAGE:
                     shortages.append(error)
                 raise
 

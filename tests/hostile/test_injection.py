@@ -230,7 +230,7 @@ def test_options_are_refused_or_are_one_field(text: str, user: str, agent: str) 
         client = ClientOptions.take_from({**options, "user": (user, text), "user_agent": agent}).open_client()
     except (BadParameter, UsageProblem):
         return
-    head = b"GET / HTTP/1.1\r\nHost: h\r\n" + client._blocks.own
+    head = b"GET / HTTP/1.1\r\nHost: h\r\n" + client._hosts.blocks.own
     assert _ONE_REQUEST.fullmatch(head.removesuffix(b"\r\n")), head
 
 

@@ -9,15 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, THROTTLED, Host, Outcome
+from asyncfetch.scheduler.manners import Manners
+from asyncfetch.settings import Retry
 from asyncfetch.stats import HostState
 
-LONGEST = 300.0
+LONGEST = Retry().max_wait
 
 
 def settled(*outcomes: Outcome, now: float = 100.0) -> Host:
-    host = Host("a:80", 2)
+    host = Host("a:80", Manners(2))
     for outcome in outcomes:
-        host.settle(outcome, now, LONGEST, Random(1))
+        host.settle(outcome, now, Random(1))
     return host
 
 
@@ -57,8 +59,8 @@ def test_a_wait_that_is_none_does_not_pause(asked: float) -> None:
 @given(st.floats(0.001, 1e12), st.floats(0, 1e6), st.integers(0, 1000))
 def test_a_pause_lasts_as_long_as_asked_and_a_little_more(asked: float, now: float, seed: int) -> None:
     """The end is at most the longest pause, a tenth and a second away, and never before what was asked."""
-    host = Host("a:80", 1)
-    host.settle(Outcome("throttled", asked), now, LONGEST, Random(seed))
+    host = Host("a:80", Manners(1))
+    host.settle(Outcome("throttled", asked), now, Random(seed))
     wait = min(asked, LONGEST)
     assert now + wait <= host.paused_until <= now + wait + min(0.1 * wait, 1.0) + 1e-9
     assert host.state is HostState.WAITING
@@ -71,9 +73,9 @@ def test_a_pause_lasts_as_long_as_asked_and_a_little_more(asked: float, now: flo
 def test_hosts_do_not_come_back_in_step() -> None:
     """Two hosts that asked for the same wait at the same time end it at different times."""
     rng = Random(1)
-    first, second = Host("a:80", 1), Host("b:80", 1)
+    first, second = Host("a:80", Manners(1)), Host("b:80", Manners(1))
     for host in (first, second):
-        host.settle(Outcome("throttled", 10.0), 0.0, LONGEST, rng)
+        host.settle(Outcome("throttled", 10.0), 0.0, rng)
     assert first.paused_until != second.paused_until
 
 

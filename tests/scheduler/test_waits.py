@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from asyncfetch.scheduler import ANSWERED, Frontier, Lane, Outcome, Turn
+from asyncfetch.scheduler.manners import Manners
 from asyncfetch.settings import Limits
 from asyncfetch.stats import HostState
 
@@ -105,7 +106,7 @@ def test_a_pause_that_grows_moves_the_time_to_wake() -> None:
 
 def test_a_pause_is_bounded() -> None:
     """No host is left alone for longer than the settings say."""
-    front: Frontier[Named] = Frontier(Limits(), NoChance(), longest_pause=7.0)
+    front: Frontier[Named] = Frontier(Limits(), NoChance(), manners=Manners(6, longest_pause=7.0))
     fill(front, front.lane(), "a1", "a2")
     taken(front)
     front.finished(A, throttled(1e9), 0.0)
