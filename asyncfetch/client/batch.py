@@ -15,8 +15,8 @@ from typing import Self
 
 import anyio
 
-from asyncfetch.client.engine import SinkFactory
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.sinks import SinkFactory
 from asyncfetch.client.turns import Turns
 from asyncfetch.client.window import Window
 from asyncfetch.errors import InvalidURL

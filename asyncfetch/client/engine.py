@@ -12,21 +12,19 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 from random import Random
 from time import monotonic
-from typing import Protocol
 
-import anyio
 import msgspec
 
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.hosts import Hosts
 from asyncfetch.client.misuse import check_sink, explain_sink
+from asyncfetch.client.sinks import DISCARD, Sink, abort
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, InvalidURL, LocalError, TotalTimeout
-from asyncfetch.result import Request, Response, Result
+from asyncfetch.result import Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
 from asyncfetch.streams.connection import Connection, OutOfDescriptors, is_shortage
@@ -35,34 +33,10 @@ from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
 from asyncfetch.trace import Trace
 
-__all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
+__all__ = ["Engine", "Opened"]
 
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
-_ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
 _NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
-
-
-class Sink(Protocol):
-    """Where a body goes instead of into memory: some `write`, then `finish` or `abort`.
-
-    An OSError of it, `TimeoutError` included, is the `io` error of that result; anything else ends the list and is
-    raised to its consumer.
-    """
-
-    async def write(self, chunk: bytes) -> None:
-        """Take the next decoded bytes; the server is slowed down while this waits."""
-        ...
-
-    async def finish(self) -> None:
-        """The body is complete and whole. If this fails, `abort` follows."""
-        ...
-
-    async def abort(self) -> None:
-        """The body failed, was cancelled, or will be fetched again: forget all of it, within 2 seconds."""
-        ...
-
-
-SinkFactory = Callable[[Request, Response], Sink | None]
 
 
 class Opened(msgspec.Struct, eq=False):
@@ -73,22 +47,6 @@ class Opened(msgspec.Struct, eq=False):
     response: Response
     host: str
     began: float
-
-
-class _Discard:
-    """Takes a body that nobody wants to keep."""
-
-    async def write(self, chunk: bytes) -> None:
-        pass
-
-    async def finish(self) -> None:
-        pass
-
-    async def abort(self) -> None:
-        pass
-
-
-_DISCARD = _Discard()
 
 
 class Engine:
@@ -291,7 +249,7 @@ class Engine:
             response.content = await opened.exchange.read_all()
         else:
             await self._pour(opened, sink)
-            if sink is not _DISCARD:
+            if sink is not DISCARD:
                 fetch.sink = sink
 
     def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
@@ -304,7 +262,7 @@ class Engine:
         if fetch.batch is None or fetch.batch.sink is None:
             return None
         if response.is_error:
-            return _DISCARD
+            return DISCARD
         try:
             sink = fetch.batch.sink(fetch.request, response)
         except OSError as error:
@@ -323,10 +281,10 @@ class Engine:
                     await sink.write(piece)
             await sink.finish()
         except OSError as error:
-            await _abort(sink)
+            await abort(sink)
             raise _not_saved(error) from error
         except BaseException as error:
-            await _abort(sink)
+            await abort(sink)
             explain_sink(sink, error)
             raise
 
@@ -409,13 +367,3 @@ class Engine:
 
 def _not_saved(error: OSError) -> LocalError:
     return LocalError(f"the body could not be saved: {error}")
-
-
-async def _abort(sink: Sink) -> None:
-    """Let a sink forget its body, even while the task is being cancelled; that it cannot is no news by now."""
-    with anyio.move_on_after(_ABORTING, shield=True), contextlib.suppress(OSError):
-        try:
-            await sink.abort()
-        except TypeError as error:
-            explain_sink(sink, error)
-            raise
