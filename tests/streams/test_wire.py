@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import platform
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -206,6 +209,30 @@ async def test_error_after_the_end_changes_nothing() -> None:
     assert await reader.receive() == b"hello"
     assert await reader.receive() == b""
     assert reader.describe_end() == "the connection was closed"
+
+
+FAULTS = """
+import resource, sys
+from asyncfetch.streams.wire import make_reads_cheap
+if sys.argv[1] == "cheap":
+    make_reads_cheap()
+bytearray(256 * 1024)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    bytearray(256 * 1024 - 100), bytearray(256 * 1024)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is about glibc's allocator")
+def test_buffers_of_reads_come_from_the_heap() -> None:
+    """The pages of one read's buffer serve the next one's, and are not asked for and given back each time."""
+    faults = [
+        int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True, text=True).stdout)
+        for how in ("dear", "cheap")
+    ]
+    assert faults[1] < 1000 < faults[0]
 
 
 async def test_pieces_pass_as_they_came() -> None:
