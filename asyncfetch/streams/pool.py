@@ -14,6 +14,7 @@ from time import monotonic
 from asyncfetch.errors import Cancelled
 from asyncfetch.settings import Limits, Timeouts
 from asyncfetch.streams.connection import Connection, Dialler
+from asyncfetch.streams.wire import make_reads_cheap
 from asyncfetch.trace import Trace
 from asyncfetch.url import Origin
 
@@ -34,6 +35,7 @@ class Pool:
     """
 
     def __init__(self, dialler: Dialler, limits: Limits, trace: Trace | None = None) -> None:
+        make_reads_cheap()
         self._dialler = dialler
         self._limits = limits
         self._trace = trace
