@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from asyncfetch.client.misuse import check_fields
+from asyncfetch.client.sinks import Partial, VerifyingSink
 from asyncfetch.errors import (
     FetchError,
     InvalidRedirect,
@@ -28,6 +29,7 @@ from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
 from asyncfetch.streams.http1 import HEAD_LIMIT
+from asyncfetch.streams.ranges import Rest, is_rest, range_fields
 from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted
 
@@ -41,6 +43,7 @@ __all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "FieldPairs", "merge_fie
 FieldPairs = list[tuple[str, str]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_ABOUT_RANGES = frozenset({206, 416})
 _OURS = frozenset({"content-length", "transfer-encoding"})
 # RFC 9110 section 7.2: Host = uri-host [ ":" port ]; of the names, what can be meant for a host
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
@@ -91,10 +94,9 @@ class FieldBlocks:
             rest = self._rests[authority] = encode_rest(authority, self.own)
         return rest
 
-    def with_authorization(self, value: str, *, is_foreign: bool) -> bytes:
-        """Encode the fields with another Authorization: a URL's own user and password."""
-        pairs = self._public() if is_foreign else _without_host(self._pairs)
-        return encode_fields(merge_fields(pairs, {"Authorization": value}))
+    def with_further(self, fields: Mapping[str, str], *, is_foreign: bool) -> bytes:
+        """Encode the fields with what one turn adds or replaces, such as a URL's own user and password."""
+        return encode_fields(merge_fields(self._public() if is_foreign else _without_host(self._pairs), fields))
 
     def with_fields(self, given: HeaderTypes) -> FieldBlocks:
         """Put one request's fields over these.
@@ -181,6 +183,7 @@ class Fetch(Turn):
         batch: the list it belongs to, if any.
         scope: the scope of the worker that runs it just now.
         sink: where its body goes, if not into memory.
+        partial: the beginning of its body, if one has come and was kept.
     """
 
     __slots__ = (
@@ -198,6 +201,7 @@ class Fetch(Turn):
         "is_named",
         "max_body",
         "naming",
+        "partial",
         "redirect_bytes",
         "refused",
         "request",
@@ -241,22 +245,49 @@ class Fetch(Turn):
         self.batch: Batch | None = None
         self.scope: anyio.CancelScope | None = None
         self.sink: Any = None
+        self.partial: Partial | None = None
 
     def encode_request(self) -> bytes:
         """Encode the request to where it is going now: credentials only to whom they are meant for."""
         method, url = self.request.method, self.url
-        if not (url.userinfo or self.is_foreign):
+        if not (url.userinfo or self.is_foreign or self.partial is not None):
             return encode_request_line(method, url.target) + self.blocks.rest_for(self.authority)
-        fields = self.blocks.foreign
+        further: dict[str, str] = {}
         if url.credentials is not None:
-            token = base64.b64encode(b":".join(url.credentials)).decode()
-            fields = self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
+            further["Authorization"] = f"Basic {base64.b64encode(b':'.join(url.credentials)).decode()}"
+        if (rest := self.rest) is not None:
+            further |= range_fields(rest)
+        fields = self.blocks.foreign
+        if further or not self.is_foreign:
+            fields = self.blocks.with_further(further, is_foreign=self.is_foreign)
         return encode_request(method, url.target, self.authority, fields)
 
     @property
     def authority(self) -> str:
         """What is sent as Host: the user's own word to the origins that the user named, the URL's to all others."""
         return (not self.is_foreign and self.blocks.host) or self.url.origin.authority
+
+    @property
+    def rest(self) -> Rest | None:
+        """What is missing of a body that has come in part, if it is asked for where this is going now."""
+        partial = self.partial
+        if partial is None or partial.url != self.url.href:
+            return None
+        if self.request.sha256 is not None and not isinstance(partial.sink, VerifyingSink):
+            return None  # nobody could tell the digest of all of it
+        return partial.rest
+
+    def has_to_begin_anew(self, exchange: Exchange) -> bool:
+        """Whether an answer to the request for a rest is of no use: not this rest, and not the whole either."""
+        rest = self.rest
+        if rest is None or exchange.head.status not in _ABOUT_RANGES:
+            return False
+        return not is_rest(exchange.head, exchange.length, rest)
+
+    def expected_digest(self, response: Response) -> str | None:
+        """Return the digest that the body of a response must have; that of an error is not compared."""
+        is_body = self.request.method == "GET" and response.status_code < 300 and response.status_code != 204
+        return self.request.sha256.lower() if is_body and self.request.sha256 is not None else None
 
     # --- what a response means
 
@@ -339,7 +370,7 @@ class Fetch(Turn):
             ip=self.ip,
             redirects=[hop.url for hop in self.history] if self.history else [],
             ended=time.time(),
-            sink=self.sink,
+            sink=self.partial.sink if self.partial is not None and error is not None else self.sink,
         )
 
 

@@ -5,6 +5,7 @@ Type checkers find the same. No value is told that may be a secret, such as that
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncfetch.settings import Timeouts
@@ -12,9 +13,11 @@ from asyncfetch.settings import Timeouts
 if TYPE_CHECKING:
     from asyncfetch.result import Request
 
-__all__ = ["callable_or_none", "check_fields", "check_request", "setting"]
+__all__ = ["callable_or_none", "check_fields", "check_request", "check_sink", "explain_sink", "setting"]
 
 _T = TypeVar("_T")
+_SINK_METHODS = ("write", "finish", "abort")
+_WANTED_OF_SINKS = "a sink is an object with the async methods write, finish and abort"
 
 
 def setting(name: str, given: _T | None, kind: type[_T]) -> _T:
@@ -70,3 +73,27 @@ def check_request(request: Request) -> None:
         raise TypeError(f"max_body is a number of bytes, not {most!r}")
     if most is not None and most < 0:
         raise ValueError(f"max_body is a number of bytes from 0 on, not {most}")
+
+
+def check_sink(sink: object) -> None:
+    """Check that a sink can be used up to its end, before it is given the first byte.
+
+    Raises:
+        TypeError: a method is missing.
+    """
+    missing = [name for name in _SINK_METHODS if not callable(getattr(sink, name, None))]
+    if missing:
+        raise TypeError(f"{_WANTED_OF_SINKS}; {sink!r} has no {' and no '.join(missing)}")
+
+
+def explain_sink(sink: object, error: BaseException) -> None:
+    """Do nothing, unless an error came of methods that are not async.
+
+    Raises:
+        TypeError: it did; its text says which.
+    """
+    if not isinstance(error, TypeError) or "await" not in str(error):
+        return
+    plain = [name for name in _SINK_METHODS if not inspect.iscoroutinefunction(getattr(sink, name))]
+    if plain:
+        raise TypeError(f"{_WANTED_OF_SINKS}; of {sink!r} not async: {', '.join(plain)}") from error
