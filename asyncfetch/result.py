@@ -78,7 +78,7 @@ class Timings(msgspec.Struct, omit_defaults=True):
 
     def rounded(self) -> Timings:
         """The same to the microsecond."""
-        return Timings(*[None if s is None else round(s, 6) for s in msgspec.structs.astuple(self)])
+        return Timings(*[seconds and round(seconds, 6) for seconds in msgspec.structs.astuple(self)])
 
 
 class BodyStream(Protocol):
@@ -273,7 +273,8 @@ class Result(msgspec.Struct):
         ip: the address that was connected last, or an empty string.
         redirects: the URLs that redirected, first to last.
         ended: seconds since the epoch when it ended.
-        sink: what the `sink` of `fetch_many` made for the body, if it took it to the end.
+        sink: what the `sink` of `fetch_many` made for the body, if it took it to the end; of a result that is not
+            ok, a `ResumableSink` that has kept the beginning of it.
     """
 
     index: int

@@ -26,6 +26,7 @@ from asyncfetch.cli.options import (
     redirect_option,
     request_options,
     robots_option,
+    saving_options,
     stop_options,
 )
 from asyncfetch.cli.values import error_codes, filled, seconds
@@ -105,6 +106,7 @@ def app(ctx: click.Context) -> None:
     help="With -c, fetch again what failed: all, or codes as in dns,timeout,http.5xx. The last record counts.",
 )  # fmt: skip
 @input_options
+@saving_options
 @limit_options
 @stop_options
 @request_options
@@ -145,6 +147,7 @@ def get(**options: Any) -> int:
     from asyncfetch.cli.continuing import remembered_options, settings_for
     from asyncfetch.cli.get import Get
     from asyncfetch.cli.get import get as run
+    from asyncfetch.cli.saving import SavingOptions
 
     if options["go_on"]:
         options = remembered_options(options, given_options())
@@ -152,7 +155,8 @@ def get(**options: Any) -> int:
     settings = settings_for({**options, "config": config.path if config.hosts else None})
     options["hosts"] = config.hosts
     client_options, inputs = ClientOptions.take_from(options), InputOptions.take_from(options)
-    return run(Get(**options, inputs=inputs, settings=settings), client_options)
+    saving = SavingOptions.take_from(options)
+    return run(Get(**options, inputs=inputs, saving=saving, settings=settings), client_options)
 
 
 @app.command(context_settings=CONTEXT)
