@@ -249,3 +249,23 @@ def written(urls: list[str], name: str) -> bytes:
         return f"<urlset>{''.join(f'<url><loc>{url}</loc></url>' for url in urls)}</urlset>".encode()
     rows = "id,url\n" + "".join(f"id-{n},{url}\n" for n, url in enumerate(urls, 1))
     return gzip.compress(rows.encode()) if ".gz" in name else rows.replace(",", "\t").encode()
+
+
+def test_going_on_with_sitemaps(fault_server: FaultServer, tmp_path: Path) -> None:
+    """A sitemap is remembered, a file from any directory; one whose address holds a password is asked for again."""
+    fault_server.route("*", OK)
+    content = written([fault_server.url(f"/{n}") for n in range(5)], "local.xml").decode()
+    fault_server.route("/s.xml", Reply(200, content.encode()))
+    (tmp_path / "local").write_text(content)
+    secret = fault_server.url("/s.xml").replace("//", "//me:secret@")
+    for number, sitemap in enumerate(("local", fault_server.url("/s.xml"), secret)):
+        results = tmp_path / f"r{number}.jsonl"
+        assert run("get", "--sitemap", sitemap, "-o", results, cwd=tmp_path).status == 0
+        results.write_bytes(b"".join(results.read_bytes().splitlines(True)[:2]))
+        went_on = run("get", "-c", "-o", results, cwd=Path("/"))
+        if sitemap == secret:
+            assert "secret" not in Path(f"{results}.job.json").read_text()
+            assert went_on.err == "asyncfetch: the job file holds no secrets: to go on, give SOURCE again\n"
+            went_on = run("get", "-c", "-o", results, "--sitemap", secret)
+        assert went_on.status == 0, went_on.err
+        assert [record["n"] for record in read_records(results)] == [1, 2, 3, 4, 5]
