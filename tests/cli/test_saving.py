@@ -122,7 +122,7 @@ def test_what_is_there_is_not_fetched(urls: Path, server: FaultServer, tmp_path:
         (True, None, 0), (True, 200, 1), (True, None, 0), (True, None, 0),
     ]  # fmt: skip
     assert all(record["bytes"] == (out / record["path"]).stat().st_size for record in second)
-    assert "3 not fetched: their files are there (--skip-existing)" in done.err
+    assert "3 of these were not fetched: their files are there (--skip-existing)" in done.err
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_only_what_has_changed_is_fetched(
     assert after[0]["wire_bytes"] == 0
     assert after[1]["path"] != before[1]["path"]
     assert (out / after[1]["path"]).read_text() == '/a/y.txt "1"'
-    assert f"1 not changed since {old} was written" in done.err
+    assert f"1 of these have not changed since {old} was written" in done.err
     again = tmp_path / "again.jsonl"
     assert run("get", urls, "-P", out, "-o", again, "--hash", "sha256", "--refresh", new).status == 0
     assert [record["status"] for record in read_records(again)] == [304] * 4
