@@ -71,10 +71,13 @@ def open_patiently(name: str, flags: int, folder: int | None = None, wait: Wait 
         try:
             return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
         except OSError as error:
-            if not is_shortage(error) or time.monotonic() > deadline:
+            if not is_shortage(error):
                 raise
-            if wait.spare is None or not wait.spare.give():
-                time.sleep(0.01)
+            if wait.spare is not None and wait.spare.give():
+                continue
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def find_file(root: int, path: str) -> os.stat_result | None:
