@@ -269,3 +269,14 @@ def test_going_on_with_sitemaps(fault_server: FaultServer, tmp_path: Path) -> No
             went_on = run("get", "-c", "-o", results, "--sitemap", secret)
         assert went_on.status == 0, went_on.err
         assert [record["n"] for record in read_records(results)] == [1, 2, 3, 4, 5]
+
+
+def test_credentials_and_sitemaps(make_fault_server: MakeFaultServer) -> None:
+    """-u and the like are for the site of the sitemap, not for whom it names; plain headers go to all."""
+    own, other = make_fault_server({"*": OK}), make_fault_server({"*": OK})
+    own.route("/s.xml", Reply(200, written([own.url("/1"), other.url("/2")], "s.xml")))
+    secrets = ["-u", "me:secret", "--secret-header", "X-Key: k", "-H", "Cookie: c", "-H", "X-Plain: p"]
+    assert run("get", "--sitemap", own.url("/s.xml"), *secrets).status == 0
+    [seen] = other.seen.log
+    assert {"Authorization", "X-Key", "Cookie", "X-Plain"} & set(dict(seen.headers)) == {"X-Plain"}
+    assert all({"Authorization", "X-Key", "Cookie"} <= set(dict(seen.headers)) for seen in own.seen.log)
