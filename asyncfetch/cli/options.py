@@ -112,7 +112,7 @@ saving_options = stacked(
 request_options = stacked(
     click.option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'", panel=_REQUESTS,
                  help="Send this header with every request; 'NAME:' drops a default, 'NAME;' sends it empty. "
-                      "Can be repeated."),
+                      "Can be repeated. Host goes to where the URLs say, and not on to where a redirect leads."),
     click.option("--secret-header", "secret_headers", type=secret_header, multiple=True, metavar="'NAME: VALUE'",
                  panel=_REQUESTS,
                  help="The same for an API key and the like: hidden in reports and, as Authorization and Cookie "
@@ -254,7 +254,7 @@ class ClientOptions:
                 ),
                 timeouts=self.timeouts,
                 retry=self._retry(),
-                hosts=self._hosts(),
+                hosts=self.host_settings,
                 redirects=asyncfetch.Redirects(follow=self.location, most=self.max_redirs),
                 tls=asyncfetch.TLSSettings(
                     verify=not self.insecure, ca_file=self.cacert, cert_file=self.cert, key_file=self.key
@@ -278,7 +278,9 @@ class ClientOptions:
             else asyncfetch.Retry(attempts=attempts, wait_budget=0.0)
         )
 
-    def _hosts(self) -> dict[str, asyncfetch.HostSettings]:
+    @property
+    def host_settings(self) -> dict[str, asyncfetch.HostSettings]:
+        """What is different for some hosts, by pattern."""
         timeouts = self.timeouts
         return {pattern: section.settings(timeouts) for pattern, section in self.hosts.items()}
 

@@ -88,7 +88,9 @@ class SavingOptions:
         """Say what was not fetched, and why."""
         remarks = []
         if outcome.skipped:
-            remarks.append(f"{outcome.skipped:,} not fetched: their files are there (--skip-existing)")
+            remarks.append(
+                f"{outcome.skipped:,} of these were not fetched: their files are there (--skip-existing)"
+            )
         if self.refresh is not None:
-            remarks.append(f"{outcome.unchanged:,} not changed since {self.refresh} was written")
+            remarks.append(f"{outcome.unchanged:,} of these have not changed since {self.refresh} was written")
         return remarks

@@ -197,7 +197,7 @@ class Client:
                 if self._agent is not None:
                     make = partial(self._make_fetch, self._turns.frontier.lane())
                     self._turns.robots = Robots(self._turns, self._engine, make, agent=self._agent, group=group)
-                self._turns.start(self._run_for_batch, self._resolver, self._network.resolver_threads)
+                self._turns.start(self._run_for_batch, self._resolver, self._pool)
                 self._is_open = True
                 if not ready.done():
                     ready.set_result(None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from asyncfetch.errors import (
     MessageTooLarge,
     StatusError,
     TooManyRedirects,
+    shown,
 )
 from asyncfetch.result import HeaderTypes, Request, Response, Result, Timings
 from asyncfetch.scheduler import Lane, Turn
@@ -42,7 +44,9 @@ FieldPairs = list[tuple[str, str]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ABOUT_RANGES = frozenset({206, 416})
-_OURS = frozenset({"host", "content-length", "transfer-encoding"})
+_OURS = frozenset({"content-length", "transfer-encoding"})
+# RFC 9110 section 7.2: Host = uri-host [ ":" port ]; of the names, what can be meant for a host
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 _RESTS_REMEMBERED = 1000
@@ -54,9 +58,10 @@ class FieldBlocks:
     Attributes:
         own: for the origins that the user named.
         foreign: for origins that a redirect led to: without the sensitive fields.
+        host: what the user wants to be sent as Host instead of the URL's, to the origins of `own`; or empty.
     """
 
-    __slots__ = ("_pairs", "_rests", "_sensitive", "foreign", "own")
+    __slots__ = ("_pairs", "_rests", "_sensitive", "foreign", "host", "own")
 
     def __init__(self, pairs: FieldPairs, sensitive: frozenset[str]) -> None:
         """Encode the fields.
@@ -69,12 +74,13 @@ class FieldBlocks:
                 raise ValueError(f"{name} follows from the URL and the method, it is not for a header to say")
         self._pairs = pairs
         self._sensitive = sensitive
-        self.own = encode_fields(pairs)
+        self.host = _host_among(pairs)
+        self.own = encode_fields(_without_host(pairs))
         self.foreign = encode_fields(self._public())
         self._rests: dict[str, bytes] = {}
 
     def _public(self) -> FieldPairs:
-        return [(name, value) for name, value in self._pairs if name.lower() not in self._sensitive]
+        return [pair for pair in _without_host(self._pairs) if pair[0].lower() not in self._sensitive]
 
     def rest_for(self, authority: str) -> bytes:
         """Return what follows the request line, for an origin that the user named.
@@ -90,7 +96,7 @@ class FieldBlocks:
 
     def with_further(self, fields: Mapping[str, str], *, is_foreign: bool) -> bytes:
         """Encode the fields with what one turn adds or replaces, such as a URL's own user and password."""
-        return encode_fields(merge_fields(self._public() if is_foreign else self._pairs, fields))
+        return encode_fields(merge_fields(self._public() if is_foreign else _without_host(self._pairs), fields))
 
     def with_fields(self, given: HeaderTypes) -> FieldBlocks:
         """Put one request's fields over these.
@@ -99,6 +105,24 @@ class FieldBlocks:
             ValueError: as in the constructor.
         """
         return FieldBlocks(merge_fields(self._pairs, given), self._sensitive)
+
+
+def _host_among(pairs: FieldPairs) -> str:
+    """Return the Host that the user gave, or an empty string.
+
+    Raises:
+        ValueError: there are two, or it is no host with or without a port.
+    """
+    hosts = [value for name, value in pairs if name.lower() == "host"]
+    if len(hosts) > 1:
+        raise ValueError("the header Host is given twice")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise ValueError(f"the header Host is a name or an address, with or without a port, not {shown(hosts[0])}")
+    return hosts[0] if hosts else ""
+
+
+def _without_host(pairs: FieldPairs) -> FieldPairs:
+    return [pair for pair in pairs if pair[0].lower() != "host"]
 
 
 def sensitive_names(further: Iterable[str]) -> frozenset[str]:
@@ -227,7 +251,7 @@ class Fetch(Turn):
         """Encode the request to where it is going now: credentials only to whom they are meant for."""
         method, url = self.request.method, self.url
         if not (url.userinfo or self.is_foreign or self.partial is not None):
-            return encode_request_line(method, url.target) + self.blocks.rest_for(url.origin.authority)
+            return encode_request_line(method, url.target) + self.blocks.rest_for(self.authority)
         further: dict[str, str] = {}
         if url.credentials is not None:
             further["Authorization"] = f"Basic {base64.b64encode(b':'.join(url.credentials)).decode()}"
@@ -236,7 +260,12 @@ class Fetch(Turn):
         fields = self.blocks.foreign
         if further or not self.is_foreign:
             fields = self.blocks.with_further(further, is_foreign=self.is_foreign)
-        return encode_request(method, url.target, url.origin.authority, fields)
+        return encode_request(method, url.target, self.authority, fields)
+
+    @property
+    def authority(self) -> str:
+        """What is sent as Host: the user's own word to the origins that the user named, the URL's to all others."""
+        return (not self.is_foreign and self.blocks.host) or self.url.origin.authority
 
     @property
     def rest(self) -> Rest | None:

@@ -4,9 +4,9 @@
 `selection`: what its name says); `plan` only looks at it; `runner` lets the client fetch it and knows when to stop
 (`preparing` looks at every entry first, with the records of an `earlier` run); `recorder` writes in batches: bodies
 through `bodies` (what takes one: `filesink`; what they are called: `names` and `naming`; safe directories:
-`folders`), then their lines through `journal`. `outcome` is what is left to say, `errors` what can end a run. So
-that a run can be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a results file,
-`compact` tidies it.
+`folders` and `opening`), then their lines through `journal`. `outcome` is what is left to say, `errors` what can
+end a run. So that a run can be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a results
+file, `compact` tidies it.
 
     with open_sources(["urls.txt"]) as sources, open_journal("results.jsonl") as journal:
         async with Client() as client:

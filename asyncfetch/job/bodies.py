@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Self
 from asyncfetch.client import Partial, Rest
 from asyncfetch.job.errors import OutputError, reason_of
 from asyncfetch.job.filesink import DiscardSink, FileSink
-from asyncfetch.job.folders import Folders, Part, Wait, Way, find_file, remove_dead_parts
+from asyncfetch.job.folders import Folders, Part, Way, remove_dead_parts
 from asyncfetch.job.names import BodyName
 from asyncfetch.job.naming import Naming
+from asyncfetch.job.opening import Wait, find_file, read_file
 
 if TYPE_CHECKING:
     from asyncfetch.job.partials import Partials
@@ -150,6 +151,14 @@ class Bodies:
     def find(self, path: str) -> os.stat_result | None:
         """Return what the system says about a saved file, if it is there; may be called in any thread."""
         return find_file(self._folders.root, path)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Give what is in such a file, a block at a time; in any thread.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return read_file(self._folders.root, path)
 
     def leave_all(self) -> None:
         """Do so with every file that is open."""

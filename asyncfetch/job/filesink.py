@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import anyio.to_thread
 
 from asyncfetch.client import Rest, rest_of
-from asyncfetch.job.folders import is_shortage
+from asyncfetch.job.opening import is_shortage
 
 if TYPE_CHECKING:
     from asyncfetch.job.bodies import Bodies

@@ -13,31 +13,18 @@ import resource
 import secrets
 import stat
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import NamedTuple
 
 from asyncfetch.job.lock import Locked, lock
+from asyncfetch.job.opening import Spare, Wait, open_patiently
 
-__all__ = [
-    "Folders",
-    "Part",
-    "Way",
-    "find_file",
-    "is_ours",
-    "is_shortage",
-    "open_patiently",
-    "remove_dead_parts",
-]
+__all__ = ["Folders", "Part", "Way", "is_ours", "remove_dead_parts"]
 
 _KEPT_OPEN = 32  # directories, and no more than a sixteenth of the open files allowed: sockets need them
 _IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP}
-_NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
-_PATIENCE = 30.0
-_SPARE = 4  # descriptors: what it takes to give one file its name, with the directories above it
 _BLOCK = 1 << 20
 _PREFIX, _SUFFIX = ".asyncfetch-", ".part"
 
@@ -45,65 +32,6 @@ _PREFIX, _SUFFIX = ".asyncfetch-", ".part"
 def is_ours(name: str) -> bool:
     """Whether a file of this name is one of our temporary files."""
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
-
-
-def is_shortage(error: OSError) -> bool:
-    """Whether it was a descriptor that was missing."""
-    return error.errno in _NO_DESCRIPTOR_LEFT
-
-
-class Spare:
-    """Some descriptors that are held for the moment when sockets have all others: saving a file takes a few."""
-
-    def __init__(self, folder: int) -> None:
-        """Hold some for a directory that is open."""
-        self._folder = folder
-        self._held: list[int] = []
-        self.refill()
-
-    def give(self) -> bool:
-        """Give one up, so that a file can be opened; False if there is none."""
-        if not self._held:
-            return False
-        os.close(self._held.pop())
-        return True
-
-    def refill(self) -> None:
-        """Hold as many as there should be, if there are so many."""
-        with contextlib.suppress(OSError):
-            while len(self._held) < _SPARE:
-                self._held.append(os.dup(self._folder))
-
-    def close(self) -> None:
-        """Give all of them up."""
-        while self.give():
-            pass
-
-
-class Wait(NamedTuple):
-    """What opening a file does while all descriptors are taken.
-
-    Attributes:
-        seconds: for how long it waits for one.
-        spare: who may have some for it.
-    """
-
-    seconds: float = _PATIENCE
-    spare: Spare | None = None
-
-
-def open_patiently(name: str, flags: int, folder: int | None = None, wait: Wait | None = None) -> int:
-    """Open a file, never through a symbolic link; wait up to 30 s while all descriptors are taken, by sockets."""
-    wait = wait or Wait()
-    deadline = time.monotonic() + wait.seconds
-    while True:
-        try:
-            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
-        except OSError as error:
-            if not is_shortage(error) or time.monotonic() > deadline:
-                raise
-            if wait.spare is None or not wait.spare.give():
-                time.sleep(0.01)
 
 
 def remove_dead_parts(folder: int, keep: Container[str] = ()) -> int:
@@ -177,33 +105,6 @@ class Folders:
         self._open.clear()
         self.spare.close()
         os.close(self.root)
-
-
-def find_file(root: int, path: str) -> os.stat_result | None:
-    """Return what the system says about a regular file below a directory; None if it is not there.
-
-    Nothing is created, no symbolic link is followed, and no path leads up. It may be called from any thread.
-    """
-    *folders, name = path.split("/")
-    if not {"", ".", ".."}.isdisjoint((*folders, name)):
-        return None
-    folder = root
-    try:
-        for part in folders:
-            below = open_patiently(part, os.O_RDONLY | os.O_DIRECTORY, folder)
-            _close_below(root, folder)
-            folder = below
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except (OSError, ValueError):
-        return None
-    finally:
-        _close_below(root, folder)
-    return found if stat.S_ISREG(found.st_mode) else None
-
-
-def _close_below(root: int, folder: int) -> None:
-    if folder != root:
-        os.close(folder)
 
 
 def _enter(above: int, name: str, wait: Wait) -> tuple[int, str]:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from asyncfetch.client import Rest
-from asyncfetch.job.folders import is_ours, open_patiently
+from asyncfetch.job.folders import is_ours
+from asyncfetch.job.opening import open_patiently
 
 if TYPE_CHECKING:
     from asyncfetch.result import Request

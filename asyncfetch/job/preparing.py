@@ -6,6 +6,7 @@ conditions (`earlier`), and a 304 is then recorded with what was known. Both are
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,14 +30,16 @@ class AlreadyThere:
     Attributes:
         path: below the directory for bodies.
         size: bytes.
+        sha256: its digest, if that is wanted.
     """
 
     path: str
     size: int
+    sha256: str | None = None
 
     def describe(self, record: Record) -> None:
         """Complete a record."""
-        record.path, record.bytes = self.path, self.size
+        record.path, record.bytes, record.sha256 = self.path, self.size, self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,11 @@ class Preparer:
         self._bodies = bodies
         self._earlier = earlier
         self._skips = skip_existing
+        self._is_stopped = False
+
+    def stop(self) -> None:
+        """Do not go on reading a large file: the run ends."""
+        self._is_stopped = True
 
     def look_at(self, entries: Sequence[Request]) -> tuple[list[Request], list[Result]]:
         """Return what is to be fetched, and the results of what is not; called in a worker thread."""
@@ -116,7 +124,25 @@ class Preparer:
             return None
         path = f"{name.folder}/{name.file()}".lstrip("/")
         found = bodies.find(path)
-        return None if found is None else AlreadyThere(path, found.st_size)
+        if found is None:
+            return None
+        if not bodies.computes_digests and request.sha256 is None:
+            return AlreadyThere(path, found.st_size)
+        sha256 = self._digest_of(bodies, path)
+        is_it = sha256 is not None and (request.sha256 or sha256).lower() == sha256
+        return AlreadyThere(path, found.st_size, sha256) if is_it else None
+
+    def _digest_of(self, bodies: Bodies, path: str) -> str | None:
+        """Return the digest of a file, or None if it cannot be read, or not to its end before the run ends."""
+        digest = hashlib.sha256()
+        try:
+            for block in bodies.read(path):
+                if self._is_stopped:
+                    return None
+                digest.update(block)
+        except OSError:
+            return None
+        return digest.hexdigest()
 
     def _find_earlier(self, request: Request, earlier: Earlier) -> Record | None:
         try:
@@ -134,7 +160,7 @@ class Preparer:
 
     def _is_good_for(self, record: Record, request: Request) -> bool:
         """Whether a record may stand for a body: its file is still there, and has the digest that is wanted."""
-        if request.sha256 is not None and record.sha256 != request.sha256:
+        if request.sha256 is not None and record.sha256 != request.sha256.lower():
             return False
         if self._bodies is None:
             return True

@@ -139,6 +139,8 @@ class Job:
         self._end(grace)
 
     def _end(self, grace: float) -> None:
+        if self._preparer is not None:
+            self._preparer.stop()
         self._deadline = min(self._deadline, anyio.current_time() + grace)
         if self._fetching is not None:
             self._fetching.deadline = self._deadline

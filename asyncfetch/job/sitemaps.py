@@ -171,7 +171,7 @@ class SitemapWalk:
         reader = Sitemap()
         for block in blocks:
             yield from self._entries(name, reader.feed(block), level, is_index=reader.is_index)
-        reader.finish()
+        yield from self._entries(name, reader.finish(), level, is_index=reader.is_index)
 
     def _entries(
         self, name: str, lines: list[Line], level: int, *, is_index: bool

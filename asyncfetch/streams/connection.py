@@ -8,12 +8,9 @@ errors of the connecting are translated here; errors of the stream afterwards in
 from __future__ import annotations
 
 import asyncio
-import select
 import socket
 import ssl
-import sys
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -32,6 +29,7 @@ from asyncfetch.streams.deadlines import Deadlines
 from asyncfetch.streams.descriptors import SHORTAGE
 from asyncfetch.streams.guard import Guard, permitted
 from asyncfetch.streams.resolver import AddrInfo, Resolver
+from asyncfetch.streams.sockets import let_go, watch_kernel
 from asyncfetch.streams.tls import LazyContext, describe_tls, translate_tls_error
 from asyncfetch.streams.wire import WireReader
 from asyncfetch.trace import Trace
@@ -325,7 +323,7 @@ class Dialler:
     ) -> Connection:
         reader = WireReader(loop)
         connection = Connection(origin, reader)
-        has_news = _watch_kernel(sock.fileno())
+        has_news = watch_kernel(sock.fileno())
         protocol = _Protocol(reader, loop, connection.lost)
         options: dict[str, Any] = {}
         if origin.scheme == "https":
@@ -335,13 +333,12 @@ class Dialler:
                 "ssl_handshake_timeout": _TLS_HANDSHAKE,
                 "ssl_shutdown_timeout": _TLS_GOODBYE,
             }
+        # from here on the descriptor is the loop's to close, also when this fails
+        handed = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         try:
-            transport, _ = await loop.create_connection(lambda: protocol, sock=sock, **options)
+            transport, _ = await loop.create_connection(lambda: protocol, sock=handed, **options)
         except BaseException as error:
-            if not isinstance(loop, asyncio.BaseEventLoop):
-                # uvloop closes the descriptor itself, or has done so; closed here as well, under its number, it
-                # would be somebody else's by then.
-                sock.detach()
+            await let_go(handed, loop)
             if options and isinstance(error, (ssl.SSLError, ConnectionError)):
                 raise translate_tls_error(error, origin.host) from error
             raise
@@ -356,15 +353,6 @@ class Dialler:
         ssl_object = connection.ssl_object
         if self._trace is not None and ssl_object is not None and connection.tls_time is not None:
             self._trace.secured(describe_tls(ssl_object), connection.tls_time)
-
-
-def _watch_kernel(descriptor: int) -> Callable[[], object]:
-    """Return what tells whether a socket has bytes, or an end, that nobody has read; it costs less than 1 µs."""
-    if sys.platform == "win32":
-        return lambda: select.select([descriptor], [], [], 0)[0]
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return partial(poll.poll, 0)
 
 
 def _tls_name(host: str) -> str:

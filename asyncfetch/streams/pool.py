@@ -67,6 +67,10 @@ class Pool:
         """Connections that have a descriptor: in use, idle, or being closed."""
         return len(self._open)
 
+    def has_idle(self, origin: Origin) -> bool:
+        """Whether a connection to the origin waits for a request; it may turn out to be dead."""
+        return origin.name in self._idle
+
     async def acquire(self, origin: Origin, timeout: float, *, fresh: bool = False) -> Connection:
         """Return an idle connection to the origin, or open one within `timeout` seconds; a new one if `fresh`.
 

@@ -122,7 +122,7 @@ def test_what_is_there_is_not_fetched(urls: Path, server: FaultServer, tmp_path:
         (True, None, 0), (True, 200, 1), (True, None, 0), (True, None, 0),
     ]  # fmt: skip
     assert all(record["bytes"] == (out / record["path"]).stat().st_size for record in second)
-    assert "3 not fetched: their files are there (--skip-existing)" in done.err
+    assert "3 of these were not fetched: their files are there (--skip-existing)" in done.err
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_only_what_has_changed_is_fetched(
     assert after[0]["wire_bytes"] == 0
     assert after[1]["path"] != before[1]["path"]
     assert (out / after[1]["path"]).read_text() == '/a/y.txt "1"'
-    assert f"1 not changed since {old} was written" in done.err
+    assert f"1 of these have not changed since {old} was written" in done.err
     again = tmp_path / "again.jsonl"
     assert run("get", urls, "-P", out, "-o", again, "--hash", "sha256", "--refresh", new).status == 0
     assert [record["status"] for record in read_records(again)] == [304] * 4
@@ -213,3 +213,26 @@ def test_what_makes_no_sense(urls: Path, server: FaultServer, options: list[str]
     assert refused.err.startswith(f"asyncfetch: {sentence}"), refused.err
     assert server.seen.requests == 0
     assert json.dumps(refused.out.decode()) == '""'
+
+
+@pytest.mark.slow
+def test_what_a_list_says_about_bodies(server: FaultServer, tmp_path: Path) -> None:
+    """A row's name is the file's; its digest is compared: another one is body.checksum, and there is no file."""
+    good, lines, out = digest_of('/a "0"'), tmp_path / "list.jsonl", tmp_path / "out"
+    rows: list[dict[str, Any]] = [
+        {"url": server.url("/a"), "name": "Cats/Tom.JPG", "sha256": good},
+        {"url": server.url("/a"), "name": "../../Tom.JPG", "sha256": good.upper()},
+        {"url": server.url("/b"), "sha256": good},
+    ]
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("get", lines, "-P", out).status == 3
+    records = read_records(out / "results.jsonl")
+    assert [record.get("path") for record in records] == ["Cats/Tom.JPG", "_/_/Tom.JPG", None]
+    assert [record.get("sha256") for record in records] == [good, good, None]
+    assert records[2]["error"] == {
+        "code": "body.checksum",
+        "message": f"the body does not have the SHA-256 digest that was given for it: {good}",
+    }
+    assert files_below(out) == {"Cats/Tom.JPG", "_/_/Tom.JPG"}
+    counted = run("get", lines)
+    assert counted.codes == ["", "", "body.checksum"], "without -P too"

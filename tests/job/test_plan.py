@@ -5,7 +5,7 @@ import pytest
 from asyncfetch.job.plan import HostPlan, Pace, Plan, Planner, Reason
 from asyncfetch.job.sources import Place
 from asyncfetch.result import Request
-from asyncfetch.settings import Limits
+from asyncfetch.settings import HostSettings, Limits, Politeness
 
 PACE = Pace(seconds=0.5, limits=Limits(total=100, per_host=6))
 
@@ -32,11 +32,45 @@ def test_the_slowest_host_decides() -> None:
 
 @pytest.mark.parametrize(
     ("requests", "total", "per_host", "seconds"),
-    [(1, 100, 6, 0.5), (6, 100, 6, 0.5), (7, 100, 6, 1.0), (60, 2, 6, 15.0), (0, 100, 6, 0.0)],
+    [(1, 100, 6, 0.5), (6, 100, 6, 0.5), (7, 100, 6, 1.0), (60, 2, 6, 15.0)],
 )
 def test_the_time_of_a_host(requests: int, total: int, per_host: int, seconds: float) -> None:
     """Requests to a host go side by side as far as both limits allow."""
-    assert Pace(seconds=0.5, limits=Limits(total=total, per_host=per_host)).of_host(requests) == seconds
+    assert Pace(seconds=0.5, limits=Limits(total=total, per_host=per_host)).of_host("h:80", requests) == seconds
+
+
+@pytest.mark.parametrize(
+    ("politeness", "seconds"),
+    [
+        (Politeness(rate=2), 50.0),
+        (Politeness(delay=1), 99.5),
+        (Politeness(rate=2, delay=1), 99.5),
+        (Politeness(rate=1000, delay=0.001), 8.5),
+    ],
+)
+def test_the_pace_of_a_host(politeness: Politeness, seconds: float) -> None:
+    """A host that is asked only so often takes that long, though more could be in flight."""
+    pace = Pace(seconds=0.5, limits=Limits(total=100, per_host=6), politeness=politeness)
+    assert pace.of_host("h:80", 100) == seconds
+
+
+def test_hosts_with_settings_of_their_own() -> None:
+    """The host that takes longest stands first, which need not be the one with the most URLs."""
+    own = {"slow:80": HostSettings(rate=0.1, delay=0), "fast:80": HostSettings(per_host=50, rate=None)}
+    pace = Pace(seconds=1, limits=Limits(), politeness=Politeness(delay=0), own=own.get)
+    plan = plan_of(*["http://fast/"] * 100, *["http://slow/"] * 5, *["http://other/"] * 12, pace=pace)
+    assert plan.hosts == [
+        HostPlan("slow:80", 5, 41.0),
+        HostPlan("fast:80", 100, 2.0),
+        HostPlan("other:80", 12, 2.0),
+    ]
+    assert (plan.seconds, plan.is_decided_by_host) == (41.0, True)
+
+
+def test_the_rate_over_all() -> None:
+    """It holds for all requests together."""
+    pace = Pace(seconds=0.5, limits=Limits(), politeness=Politeness(global_rate=4))
+    assert (pace.of_all(100), pace.of_host("h:80", 100)) == (25.0, 8.5)
 
 
 def test_the_limit_over_all_decides() -> None:

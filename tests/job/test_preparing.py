@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,6 +59,24 @@ def test_what_has_its_file_is_not_fetched(bodies: Bodies) -> None:
     assert [(r.index, r.sink) for r in results] == [(1, AlreadyThere("x.org/a", 3)), (7, AlreadyThere("7.jpg", 1))]
     assert all(result.ok and not result.attempts for result in results)
     assert [request.index for request in requests] == [2, 3, 4, 5, 6, 8]
+
+
+def test_a_file_with_another_digest_is_fetched(tmp_path: Path) -> None:
+    """A digest that the list gives is that of the file, or it is not what is wanted; --hash records it."""
+    right = hashlib.sha256(b"abc").hexdigest()
+    with Bodies(tmp_path, digests=True) as bodies:
+        (tmp_path / "x.org").mkdir()
+        (tmp_path / "x.org/a").write_bytes(b"abc")
+        entries = [Request("http://x.org/a", n, sha256=s) for n, s in enumerate([None, right, "00"], 1)]
+        preparer = Preparer(bodies, skip_existing=True)
+        requests, results = preparer.look_at(entries)
+        assert [r.sink for r in results] == [AlreadyThere("x.org/a", 3, right)] * 2
+        assert [request.index for request in requests] == [3]
+        record = Record.of(results[0])
+        results[0].sink.describe(record)
+        assert (record.path, record.bytes, record.sha256, record.status) == ("x.org/a", 3, right, None)
+        preparer.stop()
+        assert preparer.look_at(entries) == (entries, []), "a run that ends reads no more"
 
 
 def test_names_that_tell_nothing_skip_nothing(tmp_path: Path) -> None:

@@ -65,19 +65,19 @@ def test_the_url_may_have_another_name() -> None:
         (b"null", "the row is not a JSON object"),
         (b'{"url":"\xff"}', "the row is not UTF-8"),
         (b'{"x":' + b"[" * 50_000, "the row is nested too deeply"),
-        (b"{}", "the row has no 'url'"),
-        (b'{"url":""}', "the row has no 'url'"),
-        (b'{"url":null}', "the row has no 'url'"),
-        (b'{"url":["a"]}', "the row's 'url' is not text"),
-        (b'{"url":"a","id":1.5}', "the row's 'id' is not text or a whole number"),
-        (b'{"url":"a","id":true}', "the row's 'id' is not text or a whole number"),
-        (b'{"url":"a","name":1}', "the row's 'name' is not text"),
-        (b'{"url":"a","headers":["X: 1"]}', "the row's 'headers' is not an object of names and texts"),
-        (b'{"url":"a","headers":{"X":1}}', "the row's 'headers' is not an object of names and texts"),
+        (b"{}", "the row has no URL in 'url'"),
+        (b'{"url":""}', "the row has no URL in 'url'"),
+        (b'{"url":null}', "the row has no URL in 'url'"),
+        (b'{"url":["a"]}', "the URL in 'url' is not text"),
+        (b'{"url":"a","id":1.5}', "the field id is not text or a whole number"),
+        (b'{"url":"a","id":true}', "the field id is not text or a whole number"),
+        (b'{"url":"a","name":1}', "the field name is not text"),
+        (b'{"url":"a","headers":["X: 1"]}', "the field headers is not an object of names and texts"),
+        (b'{"url":"a","headers":{"X":1}}', "the field headers is not an object of names and texts"),
         (b'{"url":"a","sha256":"xyz"}', "the sha256 'xyz' is not 64 hexadecimal digits"),
-        (b'{"url":"a","max_time":"5"}', "the row's 'max_time' is not a number of seconds"),
+        (b'{"url":"a","max_time":"5"}', "the field max_time is not a number of seconds"),
         (b'{"url":"a","max_time":0}', "the max_time 0 is not a time: seconds above 0 are expected"),
-        (b'{"url":"a","max_time":1e999}', "the row's 'max_time' is not a number of seconds"),
+        (b'{"url":"a","max_time":1e999}', "the field max_time is not a number of seconds"),
         (b'{"url":"a\\u0007"}', r"the URL contains the control character '\x07'"),
     ],
 )
@@ -95,8 +95,19 @@ def test_a_bad_row_shows_no_header() -> None:
 
 def test_a_bad_row_keeps_its_id() -> None:
     """Whoever wrote the list finds it again."""
-    bad = row(url="http://a/", id="x-17", max_time=-1)
-    assert (bad.id, bad.text, bool(bad.fault)) == ("x-17", "http://a/", True)
+    faulty: list[dict[str, object]] = [
+        {"max_time": -1},
+        {"max_time": "x"},
+        {"sha256": "x"},
+        {"name": 7},
+        {"headers": []},
+    ]
+    for fields in faulty:
+        bad = row(url="http://a/", id="x-17", **fields)
+        assert (bad.id, bad.text, bool(bad.fault)) == ("x-17", "http://a/", True)
+    assert (row(id=17).id, row(id=17).text, row(url="a", id=[1], name=5).id) == (17, "", None)
+    (deep,) = rows(b'{"url":1,"id":7,"x":' + b"[" * 50_000)
+    assert (deep.id, bool(deep.fault)) == (None, True)
 
 
 def test_a_long_row_is_not_kept() -> None:

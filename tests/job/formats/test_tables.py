@@ -111,8 +111,8 @@ def test_bad_rows_say_why(line: bytes, fault: str, text: str) -> None:
 )
 def test_a_time_that_is_none(cell: str, fault: str) -> None:
     """It is said which one."""
-    (row,) = rows(f"url,max_time\nhttp://a/,{cell}\n".encode())
-    assert (row.text, row.fault) == ("http://a/", fault)
+    (row,) = rows(f"url,max_time,id\nhttp://a/,{cell},7\n".encode())
+    assert (row.text, row.fault, row.id) == ("http://a/", fault, "7")
 
 
 def test_a_quote_that_is_never_closed() -> None:
@@ -164,6 +164,14 @@ def test_a_long_line_is_one_entry() -> None:
             "has no column 'link': name the one with the URLs by --url-field; there are 'url', 'id'",
         ),
         (b"url,id,url\n", "url", "has two columns 'url'"),
+        (
+            b"url;id\n",
+            "url",
+            (
+                "has no column 'url': its header has one column, 'url;id'; is ';' the separator? "
+                "csv has commas, tsv has tabs"
+            ),
+        ),
         (b"Id,url,ID\n", "url", "has two columns 'id'"),
         (
             b"http://a/\nhttp://b/\n",
