@@ -29,7 +29,6 @@ from asyncfetch.cli.options import (
     stop_options,
 )
 from asyncfetch.cli.values import error_codes, filled, seconds
-from asyncfetch.url import redacted
 
 __all__ = ["app", "run_app"]
 
@@ -55,6 +54,8 @@ class _Commands(click.RichGroup):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0] if args else ""
         if not name.startswith("-") and self.get_command(ctx, name) is None:
+            from asyncfetch.url import redacted
+
             raise click.UsageError(f"there is no command {redacted(name)!r}{self._hint(redacted(name))}", ctx)
         return super().resolve_command(ctx, args)
 

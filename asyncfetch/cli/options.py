@@ -1,27 +1,19 @@
-"""The options that commands share, and what they mean for the client."""
+"""The options that commands share, and what they mean for the client.
+
+The library stands here by its full name, as in `asyncfetch.Client`: that loads it, and no help text waits for it.
+"""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import rich_click as click
 
-from asyncfetch import (
-    AddressGuard,
-    Client,
-    HostSettings,
-    Limits,
-    Network,
-    Redirects,
-    Retry,
-    Timeouts,
-    TLSSettings,
-    Trace,
-    __version__,
-)
+import asyncfetch
+from asyncfetch import __version__
 from asyncfetch.cli.exits import UsageProblem
 from asyncfetch.cli.running import LoopName
 from asyncfetch.cli.values import (
@@ -36,8 +28,6 @@ from asyncfetch.cli.values import (
     size,
     user,
 )
-from asyncfetch.client import SENSITIVE_HEADERS
-from asyncfetch.result import Method
 
 if TYPE_CHECKING:
     from asyncfetch.cli.host_section import HostSection
@@ -219,7 +209,7 @@ class ClientOptions:
         return chosen
 
     @property
-    def method(self) -> Method:
+    def method(self) -> Literal["GET", "HEAD"]:
         """The method of every request."""
         return "HEAD" if self.head else "GET"
 
@@ -227,17 +217,19 @@ class ClientOptions:
     def sensitive(self) -> frozenset[str]:
         """The names, in lower case, of the headers whose values are for the named servers only."""
         of_hosts = [name for section in self.hosts.values() for name in section.secret_headers]
-        return SENSITIVE_HEADERS.union(of_hosts, (name.lower() for name, _ in self.secret_headers))
+        return asyncfetch.client.SENSITIVE_HEADERS.union(
+            of_hosts, (name.lower() for name, _ in self.secret_headers)
+        )
 
-    def open_client(self, trace: Trace | None = None) -> Client:
+    def open_client(self, trace: asyncfetch.Trace | None = None) -> asyncfetch.Client:
         """Make the client that the options describe.
 
         Raises:
             UsageProblem: a TLS file cannot be used, or a header cannot be sent.
         """
         try:
-            return Client(
-                limits=Limits(
+            return asyncfetch.Client(
+                limits=asyncfetch.Limits(
                     total=self.jobs,
                     per_host=self.max_per_host,
                     max_body=self.max_filesize,
@@ -247,8 +239,8 @@ class ClientOptions:
                 timeouts=self.timeouts,
                 retry=self._retry(),
                 hosts=self._hosts(),
-                redirects=Redirects(follow=self.location, most=self.max_redirs),
-                tls=TLSSettings(
+                redirects=asyncfetch.Redirects(follow=self.location, most=self.max_redirs),
+                tls=asyncfetch.TLSSettings(
                     verify=not self.insecure, ca_file=self.cacert, cert_file=self.cert, key_file=self.key
                 ),
                 network=self._network(),
@@ -261,18 +253,23 @@ class ClientOptions:
         except ValueError as error:
             raise UsageProblem(str(error)) from error
 
-    def _retry(self) -> Retry:
+    def _retry(self) -> asyncfetch.Retry:
         """Say how often to try again; without `waits`, not even after a pause that the host asks for."""
-        return Retry(attempts=self.retry + 1) if self.waits else Retry(attempts=self.retry + 1, wait_budget=0.0)
+        attempts = self.retry + 1
+        return (
+            asyncfetch.Retry(attempts=attempts)
+            if self.waits
+            else asyncfetch.Retry(attempts=attempts, wait_budget=0.0)
+        )
 
-    def _hosts(self) -> dict[str, HostSettings]:
+    def _hosts(self) -> dict[str, asyncfetch.HostSettings]:
         timeouts = self.timeouts
         return {pattern: section.settings(timeouts) for pattern, section in self.hosts.items()}
 
     @property
-    def timeouts(self) -> Timeouts:
+    def timeouts(self) -> asyncfetch.Timeouts:
         """How long each phase may take."""
-        return Timeouts(
+        return asyncfetch.Timeouts(
             connect=self.connect_timeout,
             head=self.head_timeout,
             read=self.read_timeout,
@@ -281,14 +278,14 @@ class ClientOptions:
             speed_time=self.speed_time,
         )
 
-    def _network(self) -> Network:
+    def _network(self) -> asyncfetch.Network:
         family = "ipv4" if self.ipv4 else "ipv6" if self.ipv6 else "any"
-        return Network(family=cast(Any, family), overrides=dict(self.resolve))
+        return asyncfetch.Network(family=cast(Any, family), overrides=dict(self.resolve))
 
-    def _guard(self) -> AddressGuard | None:
+    def _guard(self) -> asyncfetch.AddressGuard | None:
         if not (self.public_only or self.deny_net):
             return None
-        return AddressGuard(public_only=self.public_only, allow=self.allow_net, deny=self.deny_net)
+        return asyncfetch.AddressGuard(public_only=self.public_only, allow=self.allow_net, deny=self.deny_net)
 
     def _headers(self) -> list[tuple[str, str | None]]:
         headers: list[tuple[str, str | None]] = []

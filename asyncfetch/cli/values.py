@@ -12,8 +12,8 @@ import re
 
 import click
 
-from asyncfetch import AddressGuard, InvalidURL, Url
-from asyncfetch.errors import FetchError, StatusError, shown
+import asyncfetch
+from asyncfetch.errors import FetchError, InvalidURL, StatusError, shown
 
 __all__ = [
     "count",
@@ -162,7 +162,7 @@ def resolve(text: str) -> tuple[str, str]:
         address = address.removeprefix("[").removesuffix("]")
         try:
             ipaddress.ip_address(address)
-            return Url.parse(f"http://{host}:{port}").origin.key, address
+            return asyncfetch.Url.parse(f"http://{host}:{port}").origin.key, address
         except (ValueError, InvalidURL):
             pass
     raise click.BadParameter(f"{shown(text)} is not HOST:PORT:ADDRESS, such as example.org:443:127.0.0.1")
@@ -171,7 +171,7 @@ def resolve(text: str) -> tuple[str, str]:
 def network(text: str) -> str:
     """Read a network such as `10.0.0.0/8`."""
     try:
-        AddressGuard(deny=[text])
+        asyncfetch.AddressGuard(deny=[text])
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     return text

@@ -4,15 +4,12 @@ The ladder, one concern a rung: `run` and `open` are a turn with and without its
 that its place is given back; `_send` gets a connection and the head; `_judge` follows or retries what asks for it.
 What decides is elsewhere: `fetch` and `scheduler.retry`.
 
-Every rung that awaits costs each request something, also when it does not have to wait. So the plain case, a small
-answer on a connection that was idle, waits once, for its head, and takes few rungs; whatever else may happen has
-rungs of its own.
+A rung that awaits costs something even if it does not wait: the plain case, a small answer, has few of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import time
 from collections.abc import Callable
@@ -32,7 +29,7 @@ from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, InvalidURL,
 from asyncfetch.result import Request, Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
-from asyncfetch.streams.connection import Connection, OutOfDescriptors
+from asyncfetch.streams.connection import Connection, OutOfDescriptors, is_shortage
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
@@ -40,7 +37,6 @@ from asyncfetch.trace import Trace
 
 __all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
 
-_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
 _ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
 _NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
@@ -160,7 +156,7 @@ class Engine:
             opened = Opened(fetch, exchange, fetch.make_response(exchange), host, began)
             return opened if exchange.head.status < 300 else await self._judge(opened)
         except (FetchError, OutOfDescriptors, OSError) as error:
-            if _is_shortage(error) or _is_shortage(error.__cause__):
+            if is_shortage(error) or is_shortage(error.__cause__):
                 return self._starved(fetch, host, began, error)
             if not isinstance(error, FetchError):  # not of the network, which is translated: a file of our own
                 error = LocalError(f"this machine failed: {error}")
@@ -229,9 +225,8 @@ class Engine:
 
     async def _send(self, fetch: Fetch, began: float) -> Exchange:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
-        timeouts = fetch.timeouts
+        request, timeouts = fetch.encode_request(), fetch.timeouts
         total_at = math.inf if timeouts.total is None else began + timeouts.total - fetch.spent
-        request = fetch.encode_request()
         connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
         while True:
             fetch.ip = connection.ip
@@ -406,11 +401,6 @@ class Engine:
         if not fetch.for_robots:
             self._turns.stats.ended(fetch.stats, result)
         return result
-
-
-def _is_shortage(error: BaseException | None) -> bool:
-    """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
-    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in _SHORTAGE)
 
 
 def _not_saved(error: OSError) -> LocalError:

@@ -36,7 +36,7 @@ from asyncfetch.streams.wire import WireReader
 from asyncfetch.trace import Trace
 from asyncfetch.url import Origin
 
-__all__ = ["Connection", "Dialler", "OutOfDescriptors"]
+__all__ = ["Connection", "Dialler", "OutOfDescriptors", "is_shortage"]
 
 _TLS_GOODBYE = 1.0  # seconds to wait for the server's close_notify; nothing depends on it
 _TLS_HANDSHAKE = 86_400.0  # seconds; longer than any connect timeout, which is what ends a handshake
@@ -46,6 +46,11 @@ _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 
 class OutOfDescriptors(Exception):
     """This process, or this machine, has no file descriptor left for another connection."""
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
+    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in _SHORTAGE)
 
 
 class _Protocol(asyncio.StreamReaderProtocol):

@@ -279,7 +279,7 @@ def test_sources_that_are_no_lists(tmp_path: Path) -> None:
 
 AS_NOBODY = """
 import atexit, codecs, os
-import asyncfetch.cli.app, asyncfetch.cli.get, asyncfetch.display.text
+import anyio, asyncfetch.cli.app, asyncfetch.cli.get, asyncfetch.client, asyncfetch.display.text
 codecs.lookup("unicode_escape")  # from here on, not even Python itself may be readable
 if os.geteuid() == 0:
     atexit.register(os.seteuid, 0)  # for whoever measures the coverage

@@ -206,3 +206,50 @@ async def test_error_after_the_end_changes_nothing() -> None:
     assert await reader.receive() == b"hello"
     assert await reader.receive() == b""
     assert reader.describe_end() == "the connection was closed"
+
+
+async def test_pieces_pass_as_they_came() -> None:
+    """A large piece is given out as it is, not copied, and the next one after it."""
+    reader = WireReader(asyncio.get_running_loop())
+    first, second = b"x" * 65536, b"y" * 65536
+    reader.feed_data(first)
+    reader.feed_data(second)
+    assert await reader.receive() is first
+    assert await reader.receive() is second
+    assert reader.is_quiet
+
+
+async def test_a_drip_that_nobody_takes_is_joined() -> None:
+    """Bytes that come one by one wait together: neither a piece nor a step for each of them."""
+    reader = WireReader(asyncio.get_running_loop())
+    for at in range(5000):
+        reader.feed_data(bytes((at % 256,)))
+    assert await reader.receive() == b"\0"
+    rest = await reader.receive()
+    assert isinstance(rest, bytes)
+    assert rest == bytes(at % 256 for at in range(1, 5000))
+    assert reader.is_quiet
+
+
+async def test_reading_goes_on_after_a_wait_was_cancelled() -> None:
+    """Who gives up waiting takes nothing with it: the next one to read gets what came, and the end."""
+    reader = WireReader(asyncio.get_running_loop())
+    for come, expected in ((lambda: reader.feed_data(b"hello"), b"hello"), (reader.feed_eof, b"")):
+        waiting = asyncio.ensure_future(reader.receive())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        come()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await reader.receive() == expected
+
+
+async def test_a_transport_that_was_held_up_by_two_limits_goes_on_below_one(fault_server: FaultServer) -> None:
+    """Who sends is held up past twice the limit of what waits here, and goes on when half of it has been taken."""
+    fault_server.route("/", Script(Endless(b"x" * 65536)))
+    async with connected(fault_server) as (reader, transport):
+        await until(lambda: not transport.is_reading())
+        while reader.received - reader.consumed > RECEIVE_AT_MOST:
+            assert not transport.is_reading()
+            await reader.receive()
+        assert transport.is_reading()
