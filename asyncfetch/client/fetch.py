@@ -89,6 +89,10 @@ class FieldBlocks:
         """Encode the fields with another Authorization: a URL's own user and password."""
         return encode_fields(merge_fields(self._public() if is_foreign else self._pairs, {"Authorization": value}))
 
+    def without_secrets(self) -> FieldBlocks:
+        """Leave out the sensitive fields for everybody."""
+        return FieldBlocks([pair for pair in self._pairs if pair[0].lower() not in self._sensitive], frozenset())
+
     def with_fields(self, given: HeaderTypes) -> FieldBlocks:
         """Put one request's fields over these.
 

@@ -155,7 +155,7 @@ class Robots:
         for _ in range(MOST_REDIRECTS + 1):
             if url is None:
                 break
-            response, content, url = await self._fetch(url)
+            response, content, url = await self._fetch(url, origin)
         general = judge_status(response.status_code, monotonic())
         if general is not None:
             self._rulebook.learn(origin.name, general)
@@ -166,8 +166,8 @@ class Robots:
         if verdict.pause:
             self._turns.slow_down(origin.key, verdict.pause)
 
-    async def _fetch(self, url: Url) -> tuple[Response, bytes, Url | None]:
-        """Fetch a file, its first 500 KiB; once more if its body breaks off.
+    async def _fetch(self, url: Url, origin: Origin) -> tuple[Response, bytes, Url | None]:
+        """Fetch the file of an origin, its first 500 KiB, from where it is; once more if its body breaks off.
 
         Returns:
             The response, what was read of its body, and where it redirects to, if it does.
@@ -177,7 +177,8 @@ class Robots:
         """
         for is_last in (False, True):
             fetch = self._make(Request(url.href), 0)
-            fetch.for_robots = fetch.is_foreign = True
+            fetch.blocks = fetch.blocks.without_secrets()
+            fetch.for_robots, fetch.is_foreign = True, url.origin != origin
             fetch.follow, fetch.max_body = False, sys.maxsize
             opened: Opened | Result = await self._singles.run(fetch, self._engine.open)
             if isinstance(opened, Result):
