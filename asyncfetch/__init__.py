@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING
 from asyncfetch.version import __version__
 
 if TYPE_CHECKING:
-    from asyncfetch.client import Client, FetchMany, Sink, SinkFactory
+    from asyncfetch.client import Client, FetchMany, Partial, ResumableSink, Sink, SinkFactory, VerifyingSink
     from asyncfetch.errors import (
         BodyError,
         BodyTooLarge,
         Cancelled,
         CertificateError,
+        ChecksumMismatch,
         ConnectBlocked,
         ConnectError,
         ConnectFailed,
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from asyncfetch.shortcuts import fetch_many, get, run
     from asyncfetch.stats import HostState, HostStats, Stats
     from asyncfetch.streams.guard import AddressGuard
+    from asyncfetch.streams.ranges import Rest
     from asyncfetch.trace import TLSSession, Trace
     from asyncfetch.url import Origin, Url
 
@@ -82,6 +84,7 @@ __all__ = [
     "BodyTooLarge",
     "Cancelled",
     "CertificateError",
+    "ChecksumMismatch",
     "Client",
     "ConnectBlocked",
     "ConnectError",
@@ -108,6 +111,7 @@ __all__ = [
     "NameNotFound",
     "Network",
     "Origin",
+    "Partial",
     "Politeness",
     "ProtocolError",
     "ReadTimeout",
@@ -118,7 +122,9 @@ __all__ = [
     "ResolutionError",
     "ResolutionFailed",
     "Response",
+    "Rest",
     "Result",
+    "ResumableSink",
     "Retry",
     "RobotsDisallowed",
     "Sink",
@@ -135,6 +141,7 @@ __all__ = [
     "TotalTimeout",
     "Trace",
     "Url",
+    "VerifyingSink",
     "__version__",
     "fetch_many",
     "get",
@@ -144,11 +151,11 @@ __all__ = [
 # The module of each name above. It is loaded when one of its names is used for the first time (PEP 562), so that
 # `import asyncfetch` costs next to nothing, and `from asyncfetch import Limits` only what it needs.
 _HOMES = {
-    "asyncfetch.client": "Client FetchMany Sink SinkFactory",
+    "asyncfetch.client": "Client FetchMany Partial ResumableSink Sink SinkFactory VerifyingSink",
     "asyncfetch.errors": (
-        "BodyError BodyTooLarge Cancelled CertificateError ConnectBlocked ConnectError ConnectFailed "
-        "ConnectRefused ConnectTimeout DecodingError FetchError FetchTimeout HandshakeFailed HeadTimeout "
-        "HostUnavailable IncompleteMessage InvalidRedirect InvalidURL LocalError MalformedMessage "
+        "BodyError BodyTooLarge Cancelled CertificateError ChecksumMismatch ConnectBlocked ConnectError "
+        "ConnectFailed ConnectRefused ConnectTimeout DecodingError FetchError FetchTimeout HandshakeFailed "
+        "HeadTimeout HostUnavailable IncompleteMessage InvalidRedirect InvalidURL LocalError MalformedMessage "
         "MessageTooLarge NameNotFound ProtocolError ReadTimeout RedirectError ResolutionError "
         "ResolutionFailed RobotsDisallowed SlowBody StatusError TLSError TooManyRedirects TotalTimeout"
     ),
@@ -158,6 +165,7 @@ _HOMES = {
     "asyncfetch.shortcuts": "fetch_many get run",
     "asyncfetch.stats": "HostState HostStats Stats",
     "asyncfetch.streams.guard": "AddressGuard",
+    "asyncfetch.streams.ranges": "Rest",
     "asyncfetch.trace": "TLSSession Trace",
     "asyncfetch.url": "Origin Url",
 }

@@ -25,7 +25,8 @@ FetchError
 │   └── MessageTooLarge     protocol.too_large
 ├── BodyError
 │   ├── BodyTooLarge        body.too_large
-│   └── DecodingError       body.decoding
+│   ├── DecodingError       body.decoding
+│   └── ChecksumMismatch    body.checksum
 ├── RedirectError
 │   ├── TooManyRedirects    redirect.too_many
 │   └── InvalidRedirect     redirect.invalid
@@ -47,6 +48,7 @@ __all__ = [
     "BodyTooLarge",
     "Cancelled",
     "CertificateError",
+    "ChecksumMismatch",
     "ConnectBlocked",
     "ConnectError",
     "ConnectFailed",
@@ -259,6 +261,12 @@ class DecodingError(BodyError):
     """The content coding is unknown, corrupt, or ends too early."""
 
     code = "body.decoding"
+
+
+class ChecksumMismatch(BodyError):
+    """The body is whole, but does not have the digest that its request names."""
+
+    code = "body.checksum"
 
 
 class RedirectError(FetchError):

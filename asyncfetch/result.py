@@ -64,6 +64,7 @@ class Request(msgspec.Struct):
 class Timings(msgspec.Struct, omit_defaults=True):
     """Seconds of each phase; None where there was none (a reused connection has no `connect`).
 
+    The name is looked up before the first turn, as a rule: then `dns` is a part of `queue`, and not of `total`.
     `queue` is the time until the first turn, `total` the time of the last attempt with its redirects, the waiting
     for further turns not included.
     """
@@ -272,7 +273,8 @@ class Result(msgspec.Struct):
         ip: the address that was connected last, or an empty string.
         redirects: the URLs that redirected, first to last.
         ended: seconds since the epoch when it ended.
-        sink: what the `sink` of `fetch_many` made for the body, if it took it to the end.
+        sink: what the `sink` of `fetch_many` made for the body, if it took it to the end; of a result that is not
+            ok, a `ResumableSink` that has kept the beginning of it.
     """
 
     index: int

@@ -22,6 +22,11 @@ __all__ = ["command_to_go_on", "remembered_options", "results_of", "settings_for
 _RESULTS = "results.jsonl"
 _MEANING = {
     "output_dir": "-P",
+    "name": "--name",
+    "flat": "--flat",
+    "digest": "--hash",
+    "skip_existing": "--skip-existing",
+    "refresh": "--refresh",
     "headers": "-H",
     "user_agent": "-A",
     "head": "-I",
@@ -119,7 +124,7 @@ def _known(options: Options, given: set[str]) -> dict[str, Any]:
 def _differs(name: str, new: Any, old: Any) -> bool:
     if name == "headers":
         return bool(_public(new) and _public(new) != old)
-    if name == "output_dir" and None not in (new, old):
+    if name in {"output_dir", "refresh"} and None not in (new, old):
         return Path(new).resolve() != Path(old).resolve()
     return bool(new != old)
 
@@ -147,7 +152,7 @@ def _rebased(options: dict[str, Any], directory: str) -> dict[str, Any]:
         return name if name == "-" or "://" in name else str(Path(directory, name))
 
     moved: dict[str, Any] = {name: [rebase(spec) for spec in options.get(name, ())] for name in _INPUT}
-    moved |= {name: rebase(options[name]) for name in ("output_dir", "cacert") if options[name]}
+    moved |= {name: rebase(options[name]) for name in ("output_dir", "cacert", "refresh") if options.get(name)}
     return {**options, **moved}
 
 

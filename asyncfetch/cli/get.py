@@ -19,6 +19,7 @@ from asyncfetch.cli.exits import Exit, UsageProblem, expect_signals, leave_at_on
 from asyncfetch.cli.inputs import InputOptions
 from asyncfetch.cli.options import ClientOptions
 from asyncfetch.cli.running import raise_open_file_limit, run_in_loop
+from asyncfetch.cli.saving import SavingOptions
 from asyncfetch.display import (
     Ending,
     Examples,
@@ -41,6 +42,7 @@ from asyncfetch.job import (
     JobOutcome,
     Journal,
     OutputClosed,
+    Preparer,
     Safeguard,
     Sources,
     open_journal,
@@ -68,6 +70,7 @@ class Get:
     overwrite: bool = False
     go_on: bool = False
     retry_failed: frozenset[str] | None = None
+    saving: SavingOptions = field(default_factory=SavingOptions)
     settings: dict[str, Any] = field(default_factory=dict)
     fail_early: bool = False
     max_failures: int | None = None
@@ -135,14 +138,15 @@ def get(options: Get, client_options: ClientOptions) -> int:
             sources = opened.enter_context(options.inputs.open(options.specs, client_options))
             bodies = None
             if options.output_dir is not None:
-                bodies = opened.enter_context(Bodies(options.output_dir))
+                bodies = opened.enter_context(options.saving.open_bodies(options.output_dir))
             journal = None
             if options.results_name is not None:
                 journal = opened.enter_context(_open_journal(options.results_name, options))
             safeguard = None
             if journal is not None and journal.file is not None and journal.name != "-":  # stdout has no name
                 safeguard = opened.enter_context(Safeguard(journal, sources, options.settings, bodies))
-            run = _Run(options, client, sources, journal, bodies, safeguard)
+            preparer = options.saving.open_preparer(opened, bodies, journal)
+            run = _Run(options, client, sources, _Beside(journal, bodies, safeguard, preparer))
             outcome = run_in_loop(run.run, client_options.loop)
     except JobError as error:
         raise UsageProblem(str(error)) from error
@@ -161,6 +165,16 @@ def _open_journal(name: str, options: Get) -> Journal:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What a run writes and looks at beside the network; each is there if it is wanted."""
+
+    journal: Journal | None
+    bodies: Bodies | None
+    safeguard: Safeguard | None
+    preparer: Preparer | None
+
+
 class _Run:
     """One run of the command: the job and what is shown of it, side by side."""
 
@@ -169,17 +183,16 @@ class _Run:
         options: Get,
         client: Client,
         sources: Sources,
-        journal: Journal | None,
-        bodies: Bodies | None,
-        safeguard: Safeguard | None,
+        beside: _Beside,
     ) -> None:
         progress = choose_progress(options.how_to_show, sys.stderr)
         self._options = options
         self._client = client
         self._sources = sources
-        self._journal = journal
-        self._bodies = bodies
-        self._safeguard = safeguard
+        self._journal = journal = beside.journal
+        self._bodies = beside.bodies
+        self._safeguard = beside.safeguard
+        self._preparer = beside.preparer
         self._job: Job | None = None
         self._console = open_console(sys.stderr, color=options.color)
         be_patient(self._console, 0.0)  # a signal could do nothing while the loop waits for the screen
@@ -229,6 +242,7 @@ class _Run:
                 journal=self._journal,
                 bodies=self._bodies,
                 safeguard=self._safeguard,
+                preparer=self._preparer,
                 max_failures=1 if self._options.fail_early else self._options.max_failures,
                 on_result=self._note,
             )
@@ -332,6 +346,7 @@ class _Run:
             remarks.append(f"{left_out:,} left out by {self._options.inputs.leaving_out}")
         if outcome.earlier:
             remarks.append(f"{outcome.earlier:,} had been recorded before ({outcome.earlier_failed:,} not ok)")
+        remarks += self._options.saving.remarks(outcome)
         if outcome.stopped_by == MAX_FAILURES:
             limit = "--fail-early" if self._options.fail_early else "--max-failures"
             remarks.append(f"stopped by {limit}: what was not done has no record")

@@ -42,6 +42,7 @@ __all__ = [
     "redirect_option",
     "request_options",
     "robots_option",
+    "saving_options",
     "stacked",
     "stop_options",
 ]
@@ -50,6 +51,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 IN_AND_OUT = "In and out"
 HOW_MUCH = "How much at once, and when to stop"
+_BODIES = "Saved bodies"
 _REQUESTS = "Requests"
 _TIMES = "Timeouts, in seconds"
 _TLS = "TLS"
@@ -93,10 +95,24 @@ stop_options = stacked(
                  help="Stop after N URLs that are not ok."),
 )  # fmt: skip
 
+saving_options = stacked(
+    click.option("--name", type=filled, metavar="TEMPLATE", panel=_BODIES, show_default="{host}/{path}/{name}{ext}",
+                 help="What files are called, of {n} {host} {path} {name} {ext} {sha256}; '{n}{ext}' is the number "
+                      "in the list. A name that is taken gets a mark."),
+    click.option("--flat", is_flag=True, panel=_BODIES,
+                 help="No directories: host_name~mark.ext, the mark tells URLs apart."),
+    click.option("--hash", "digest", type=click.Choice(["sha256"]), panel=_BODIES,
+                 help="Record the digest of every saved body."),
+    click.option("--skip-existing", is_flag=True, panel=_BODIES,
+                 help="Do not fetch a URL whose file is there; its record is ok, without a status."),
+    click.option("--refresh", type=filled, metavar="OLD.jsonl", panel=_BODIES,
+                 help="Ask for what has changed since these records only: a 304 is ok, and its file stays."),
+)  # fmt: skip
+
 request_options = stacked(
     click.option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'", panel=_REQUESTS,
                  help="Send this header with every request; 'NAME:' drops a default, 'NAME;' sends it empty. "
-                      "Can be repeated."),
+                      "Can be repeated. Host goes to where the URLs say, and not on to where a redirect leads."),
     click.option("--secret-header", "secret_headers", type=secret_header, multiple=True, metavar="'NAME: VALUE'",
                  panel=_REQUESTS,
                  help="The same for an API key and the like: hidden in reports and, as Authorization and Cookie "
@@ -238,7 +254,7 @@ class ClientOptions:
                 ),
                 timeouts=self.timeouts,
                 retry=self._retry(),
-                hosts=self._hosts(),
+                hosts=self.host_settings,
                 redirects=asyncfetch.Redirects(follow=self.location, most=self.max_redirs),
                 tls=asyncfetch.TLSSettings(
                     verify=not self.insecure, ca_file=self.cacert, cert_file=self.cert, key_file=self.key
@@ -262,7 +278,9 @@ class ClientOptions:
             else asyncfetch.Retry(attempts=attempts, wait_budget=0.0)
         )
 
-    def _hosts(self) -> dict[str, asyncfetch.HostSettings]:
+    @property
+    def host_settings(self) -> dict[str, asyncfetch.HostSettings]:
+        """What is different for some hosts, by pattern."""
         timeouts = self.timeouts
         return {pattern: section.settings(timeouts) for pattern, section in self.hosts.items()}
 

@@ -11,6 +11,7 @@ from asyncfetch import Limits
 from asyncfetch.cli.exits import Exit, UsageProblem, put, tell
 from asyncfetch.cli.inputs import InputOptions
 from asyncfetch.cli.options import ClientOptions
+from asyncfetch.client.hosts import settings_by_host
 from asyncfetch.display import (
     HostShare,
     InvalidShare,
@@ -53,23 +54,27 @@ def plan(options: Plan, client_options: ClientOptions) -> int:
         raise UsageProblem("nothing to look at: give URLs, files of URLs, or - for the standard input")
     if not all(specs):
         raise UsageProblem("one of the sources has an empty name: is it a shell variable that was never set?")
-    pace = Pace(
-        seconds=options.seconds_per_request,
-        limits=Limits(total=client_options.jobs, per_host=client_options.max_per_host),
-    )
     try:
         sources = options.inputs.open(specs, client_options)
     except JobError as error:
         raise UsageProblem(str(error)) from error
-    with sources, Planner(pace) as planner:
+    with sources, Planner(_pace(options, client_options)) as planner:
         failure = _read(sources, planner)
-        outlook = _outlook(planner.plan(), sources)
+        outlook = _outlook(planner.plan(), sources, client_options)
     _show(outlook, options)
     if outlook.sitemaps:
         tell(f"fetched {outlook.sitemaps:,} {'sitemap' if outlook.sitemaps == 1 else 'sitemaps'}, and nothing else")
     if failure is not None:
         tell(f"{failure}: this is the part before that")
     return Exit.OK if failure is None else Exit.FAILED
+
+
+def _pace(options: Plan, client_options: ClientOptions) -> Pace:
+    return Pace(
+        seconds=options.seconds_per_request,
+        limits=Limits(total=client_options.jobs, per_host=client_options.max_per_host),
+        own=settings_by_host(client_options.host_settings),
+    )
 
 
 def _read(sources: Sources, planner: Planner) -> JobError | None:
@@ -86,8 +91,9 @@ def _read(sources: Sources, planner: Planner) -> JobError | None:
     return None
 
 
-def _outlook(found: Found, sources: Sources) -> Outlook:
+def _outlook(found: Found, sources: Sources, client_options: ClientOptions) -> Outlook:
     limits = found.pace.limits
+    own = ["for some hosts what the configuration says"] if client_options.hosts else []
     return Outlook(
         requests=found.requests,
         duplicates=found.duplicates,
@@ -100,6 +106,7 @@ def _outlook(found: Found, sources: Sources) -> Outlook:
         seconds=found.seconds,
         is_decided_by_host=found.is_decided_by_host,
         assumed=(found.pace.seconds, limits.total, min(limits.per_host, limits.total)),
+        limits=own,
     )
 
 

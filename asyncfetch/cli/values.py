@@ -94,6 +94,8 @@ def header(text: str) -> tuple[str, str | None]:
         name, value = (text[:-1], "") if text.endswith(";") else ("", None)
     if not _TOKEN.fullmatch(name):
         raise click.BadParameter("that is not a header: write it as 'Name: value'")
+    if value is None and name.lower() == "host":
+        raise click.BadParameter("every request has a Host: give another value, or leave it out")
     if _CONTROL.search(text):
         raise click.BadParameter(f"the value of {name} holds a line break or control character")
     if any(ord(character) > 0xFF for character in text):

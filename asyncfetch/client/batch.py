@@ -15,8 +15,8 @@ from typing import Self
 
 import anyio
 
-from asyncfetch.client.engine import SinkFactory
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.turns import Turns
 from asyncfetch.client.window import Window
 from asyncfetch.errors import InvalidURL
@@ -37,6 +37,7 @@ class Batch:
     Attributes:
         lane: its queue in the scheduler.
         sink: where bodies go, or None for memory.
+        partial: finds the beginnings of bodies that an earlier program has kept.
         stopping: nothing new of it is started any more.
         cancelled: what is in flight is given up, too.
     """
@@ -62,6 +63,7 @@ class Batch:
         self._window = Window(turns, limits, self._restore, self.fail)
         self.lane = self._window.lane
         self.sink = sink
+        self.partial: PartialFactory | None = None
         self.stopping = False
         self.cancelled = False
         self._turns = turns

@@ -6,7 +6,6 @@ import asyncio
 import codecs
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from functools import partial
 from random import Random
 from time import monotonic
 from types import TracebackType
@@ -15,12 +14,12 @@ from typing import Self
 import anyio
 
 from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
-from asyncfetch.client.engine import Engine, Opened, SinkFactory
+from asyncfetch.client.engine import Engine, Opened
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.hosts import Hosts, HostTable
 from asyncfetch.client.misuse import callable_or_none, check_request, setting
-from asyncfetch.client.robots import Robots, agent_among
 from asyncfetch.client.singles import Singles, as_request, response_of
+from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL, shown
@@ -119,7 +118,7 @@ class Client:
         self._trace = None if trace is None else setting("trace", trace, Trace)
         pairs = merge_fields(DEFAULT_HEADERS, headers)
         self._hosts = Hosts(hosts, pairs, sensitive_names(sensitive_headers), self._timeouts)
-        self._agent = agent_among(pairs) if robots else None
+        self._robots_fields = pairs if robots else None
         self._batches: set[Batch] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -193,10 +192,12 @@ class Client:
                     hosts=self._hosts,
                     trace=self._trace,
                 )
-                if self._agent is not None:
-                    make = partial(self._make_fetch, self._turns.frontier.lane())
-                    self._turns.robots = Robots(self._turns, self._engine, make, agent=self._agent, group=group)
-                self._turns.start(self._run_for_batch)
+                if self._robots_fields is not None:
+                    from asyncfetch.client.robots import Robots
+
+                    fields = self._robots_fields
+                    self._turns.robots = Robots(self._turns, self._engine, self._make_fetch, fields, group)
+                self._turns.start(self._run_for_batch, self._resolver, self._network.resolver_threads)
                 self._is_open = True
                 if not ready.done():
                     ready.set_result(None)
@@ -310,7 +311,9 @@ class Client:
 
     # --- many URLs
 
-    def fetch_many(self, urls: Source, *, sink: SinkFactory | None = None) -> FetchMany:
+    def fetch_many(
+        self, urls: Source, *, sink: SinkFactory | None = None, partial: PartialFactory | None = None
+    ) -> FetchMany:
         """Fetch many URLs; iterate over what is returned to get a `Result` for each, as they end.
 
         Args:
@@ -318,6 +321,8 @@ class Client:
                 must not block.
             sink: called with request and response when the head of a response below 400 has come; returns where
                 the body goes, or None to keep it in memory.
+            partial: called with each request when its first turn comes; returns the beginning of its body if an
+                earlier program has kept one, to go on with it where it stopped.
 
         Raises:
             RuntimeError: the client is not open.
@@ -327,11 +332,12 @@ class Client:
         callable_or_none("sink", sink, "a callable that is given request and response")
         if isinstance(urls, str | bytes):
             raise TypeError("fetch_many takes an iterable of URLs, not a single one; see get")
-        return FetchMany(lambda: self._begin_batch(urls, sink))
+        return FetchMany(lambda: self._begin_batch(urls, sink, partial))
 
-    def _begin_batch(self, urls: Source, sink: SinkFactory | None) -> Batch:
+    def _begin_batch(self, urls: Source, sink: SinkFactory | None, partial: PartialFactory | None) -> Batch:
         self._check_open()
         batch = Batch(self._turns, self._limits, sink, make=self._make_for_batch, on_done=self._batches.discard)
+        batch.partial = partial
         self._batches.add(batch)
         self._group.start_soon(batch.feed, urls)
         return batch

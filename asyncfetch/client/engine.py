@@ -2,7 +2,7 @@
 
 The ladder, one concern a rung: `run` and `open` are a turn with and without its body; `_begin` and `_receive` see
 that its place is given back; `_send` gets a connection and the head; `_judge` follows or retries what asks for it.
-What decides is elsewhere: `fetch` and `scheduler.retry`.
+What decides is elsewhere: `fetch` and `scheduler.retry`; bodies are read in `receiving`.
 
 A rung that awaits costs something even if it does not wait: the plain case, a small answer, has few of them.
 """
@@ -12,21 +12,16 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
-from functools import partial
 from random import Random
 from time import monotonic
-from typing import Protocol
-
-import anyio
-import msgspec
 
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.hosts import Hosts
-from asyncfetch.client.misuse import check_sink, explain_sink
+from asyncfetch.client.receiving import Opened, Receiver
+from asyncfetch.client.sinks import Partial, abort
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, InvalidURL, LocalError, TotalTimeout
-from asyncfetch.result import Request, Response, Result
+from asyncfetch.result import Response, Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
 from asyncfetch.settings import Limits, Redirects, Retry
 from asyncfetch.streams.connection import Connection, OutOfDescriptors, is_shortage
@@ -35,60 +30,10 @@ from asyncfetch.streams.http1 import HeadParser
 from asyncfetch.streams.pool import Pool
 from asyncfetch.trace import Trace
 
-__all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
+__all__ = ["Engine", "Opened"]
 
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
-_ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
 _NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
-
-
-class Sink(Protocol):
-    """Where a body goes instead of into memory: some `write`, then `finish` or `abort`.
-
-    An OSError of it, `TimeoutError` included, is the `io` error of that result; anything else ends the list and is
-    raised to its consumer.
-    """
-
-    async def write(self, chunk: bytes) -> None:
-        """Take the next decoded bytes; the server is slowed down while this waits."""
-        ...
-
-    async def finish(self) -> None:
-        """The body is complete and whole. If this fails, `abort` follows."""
-        ...
-
-    async def abort(self) -> None:
-        """The body failed, was cancelled, or will be fetched again: forget all of it, within 2 seconds."""
-        ...
-
-
-SinkFactory = Callable[[Request, Response], Sink | None]
-
-
-class Opened(msgspec.Struct, eq=False):
-    """A fetch whose final head has come; its place is held until the body is done with."""
-
-    fetch: Fetch
-    exchange: Exchange
-    response: Response
-    host: str
-    began: float
-
-
-class _Discard:
-    """Takes a body that nobody wants to keep."""
-
-    async def write(self, chunk: bytes) -> None:
-        pass
-
-    async def finish(self) -> None:
-        pass
-
-    async def abort(self) -> None:
-        pass
-
-
-_DISCARD = _Discard()
 
 
 class Engine:
@@ -107,13 +52,12 @@ class Engine:
     ) -> None:
         self._pool = pool
         self._turns = turns
-        self._limits = limits
         self._most_redirects = redirects.most
         self._retry = retry
         self._hosts = hosts
         self._trace = trace
         self._parser = HeadParser()
-        self._known_sinks: set[type] = set()
+        self._receiver = Receiver(turns.stats, limits)
         self._random = Random()  # noqa: S311
 
     async def run(self, fetch: Fetch) -> Result | None:
@@ -125,7 +69,8 @@ class Engine:
         opened = await self._begin(fetch)
         if not isinstance(opened, Opened):
             return opened
-        content = None if fetch.batch is not None and fetch.batch.sink is not None else self._take_whole(opened)
+        has_sink = fetch.batch is not None and fetch.batch.sink is not None
+        content = None if has_sink or fetch.request.sha256 is not None else self._receiver.take_whole(opened)
         if content is None:
             return await self._receive(opened)
         opened.response.content = content
@@ -140,7 +85,7 @@ class Engine:
         opened = await self._begin(fetch)
         if isinstance(opened, Opened):
             try:
-                self._accept(opened, self._limits.max_streamed)
+                self._receiver.accept(opened)
             except FetchError as error:
                 return self.fail(opened, error)
         return opened
@@ -149,12 +94,15 @@ class Engine:
         host, began = fetch.host, monotonic()
         if fetch.timings.queue is None:
             fetch.timings.queue = began - fetch.added
+            if fetch.batch is not None and fetch.batch.partial is not None:
+                fetch.partial = fetch.batch.partial(fetch.request)
         if not fetch.history:
             fetch.attempts += 1
         try:
             exchange = await self._send(fetch, began)
             opened = Opened(fetch, exchange, fetch.make_response(exchange), host, began)
-            return opened if exchange.head.status < 300 else await self._judge(opened)
+            is_plain = exchange.head.status < 300 and fetch.partial is None
+            return opened if is_plain else await self._judge(opened)
         except (FetchError, OutOfDescriptors, OSError) as error:
             if is_shortage(error) or is_shortage(error.__cause__):
                 return self._starved(fetch, host, began, error)
@@ -168,9 +116,11 @@ class Engine:
     async def _receive(self, opened: Opened) -> Result | None:
         """Read the body, into memory or into the sink of the list, and end the turn; as `run`."""
         try:
-            await self._read(opened)
+            await self._receiver.read(opened)
         except FetchError as error:
             opened.exchange.discard()
+            if is_shortage(error.__cause__):
+                return self._starved(opened.fetch, opened.host, opened.began, error)
             return self._failed(opened.fetch, opened.host, opened.began, error)
         except BaseException:
             self.cancel(opened)
@@ -203,6 +153,9 @@ class Engine:
         """Follow a response or retry it, if that is what its head means; otherwise give it back."""
         fetch, exchange, response = opened.fetch, opened.exchange, opened.response
         try:
+            if fetch.partial is not None and fetch.has_to_begin_anew(exchange):
+                await self._begin_anew(opened, fetch.partial)
+                return None
             url = fetch.redirected(response, self._most_redirects)
             again = self._retries(fetch, response) if response.status_code >= 400 else None
         except BaseException:
@@ -222,6 +175,17 @@ class Engine:
         self._turns.release(fetch, opened.host, ANSWERED)
         self._turns.again(fetch, 0.0)
         return None
+
+    async def _begin_anew(self, opened: Opened, partial: Partial) -> None:
+        """Forget the beginning of a body whose rest is not to be had, and ask for it all; that uses no attempt."""
+        fetch = opened.fetch
+        fetch.partial = None
+        await abort(partial.sink)
+        await opened.exchange.drain()
+        self._turns.release(fetch, opened.host, ANSWERED)
+        fetch.attempts -= 1
+        self._start_over(fetch, opened.host)
+        self._turns.again(fetch, 0.0)
 
     async def _send(self, fetch: Fetch, began: float) -> Exchange:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
@@ -249,6 +213,9 @@ class Engine:
 
     async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
         """Open a connection within the connect timeout and the total."""
+        if fetch.connect_error is not None:
+            known, fetch.connect_error = fetch.connect_error, None
+            raise known
         most = fetch.timeouts.connect
         left = total_at - monotonic()
         try:
@@ -259,72 +226,10 @@ class Engine:
             raise
         self._turns.stats.connections += 1
         timings = fetch.timings
-        timings.dns, timings.connect = connection.dns_time, connection.connect_time
+        timings.dns, timings.connect = fetch.naming + (connection.dns_time or 0.0), connection.connect_time
         timings.tls = connection.tls_time
+        fetch.naming = 0.0
         return connection
-
-    # --- the body
-
-    def _take_whole(self, opened: Opened) -> bytes | None:
-        """Return the body if it has come together with its head and is to be kept in memory as it is."""
-        fetch = opened.fetch
-        content = opened.exchange.take_whole(self._limits.max_body if fetch.max_body is None else fetch.max_body)
-        if content is not None:
-            self._turns.stats.came(fetch.stats, len(content))
-        return content
-
-    def _accept(self, opened: Opened, usual: int | None) -> None:
-        """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
-        fetch = opened.fetch
-        max_body = usual if fetch.max_body is None else fetch.max_body
-        opened.exchange.accept(max_body, partial(self._turns.stats.came, fetch.stats))
-
-    async def _read(self, opened: Opened) -> None:
-        fetch, response = opened.fetch, opened.response
-        sink = self._make_sink(fetch, response)
-        if sink is None:
-            self._accept(opened, self._limits.max_body)
-            response.content = await opened.exchange.read_all()
-        else:
-            await self._pour(opened, sink)
-            if sink is not _DISCARD:
-                fetch.sink = sink
-
-    def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
-        """Ask the list where the body goes, unless nobody wants it; None is into memory.
-
-        Raises:
-            LocalError: it cannot be opened.
-            TypeError: what it is given is no sink.
-        """
-        if fetch.batch is None or fetch.batch.sink is None:
-            return None
-        if response.is_error:
-            return _DISCARD
-        try:
-            sink = fetch.batch.sink(fetch.request, response)
-        except OSError as error:
-            raise _not_saved(error) from error
-        if sink is not None and type(sink) not in self._known_sinks:
-            check_sink(sink)
-            self._known_sinks.add(type(sink))
-        return sink
-
-    async def _pour(self, opened: Opened, sink: Sink) -> None:
-        exchange = opened.exchange
-        try:
-            self._accept(opened, self._limits.max_streamed)
-            while not exchange.complete:
-                for piece in await exchange.read():
-                    await sink.write(piece)
-            await sink.finish()
-        except OSError as error:
-            await _abort(sink)
-            raise _not_saved(error) from error
-        except BaseException as error:
-            await _abort(sink)
-            explain_sink(sink, error)
-            raise
 
     # --- what comes next
 
@@ -358,10 +263,13 @@ class Engine:
             fetch.attempts -= 1
             fetch.waited += again.charge
             delay = 0.0
+        self._start_over(fetch, host)
+        self._turns.again(fetch, delay)
+
+    def _start_over(self, fetch: Fetch, host: str) -> None:
         fetch.start_over()
         with contextlib.suppress(InvalidURL):  # it was sent there before; then it is sent as it is
             self._dress(fetch, host)
-        self._turns.again(fetch, delay)
 
     def _dress(self, fetch: Fetch, host: str) -> None:
         """Let the settings of another host hold, if that is where the next turn goes.
@@ -374,10 +282,10 @@ class Engine:
             self._pool.watch(fetch.timeouts)
 
     def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
-        """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""
+        """No descriptor for a connection or a file: make do with fewer, and let this one wait for another turn."""
         self._pool.make_room()
         if not self._pool.open and self._turns.frontier.in_flight <= 1:  # it is not we who have them
-            shortage = LocalError(f"no file descriptor left to connect: {error}")
+            shortage = LocalError(f"no file descriptor left: {error}")
             return self._failed(fetch, host, began, shortage, as_code="connect.failed")
         self._turns.make_do()
         self._turns.release(fetch, host, CANCELLED)
@@ -401,17 +309,3 @@ class Engine:
         if not fetch.for_robots:
             self._turns.stats.ended(fetch.stats, result)
         return result
-
-
-def _not_saved(error: OSError) -> LocalError:
-    return LocalError(f"the body could not be saved: {error}")
-
-
-async def _abort(sink: Sink) -> None:
-    """Let a sink forget its body, even while the task is being cancelled; that it cannot is no news by now."""
-    with anyio.move_on_after(_ABORTING, shield=True), contextlib.suppress(OSError):
-        try:
-            await sink.abort()
-        except TypeError as error:
-            explain_sink(sink, error)
-            raise

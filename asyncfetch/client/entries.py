@@ -51,6 +51,8 @@ class Entries:
         if type(request) is not Request:
             return self._encode_kept(request, index, added)
         values: list[Any] = list(msgspec.structs.astuple(request))
+        while values[-1] is None:  # the last fields are None if they are not given
+            values.pop()
         for field, value in enumerate(values):
             if type(value) not in _PLAIN:
                 values[field] = self._written(value, may_copy=field != _OWNED)

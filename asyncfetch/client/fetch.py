@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from asyncfetch.client.misuse import check_fields
+from asyncfetch.client.sinks import Partial, VerifyingSink
 from asyncfetch.errors import (
     FetchError,
     InvalidRedirect,
@@ -19,6 +21,7 @@ from asyncfetch.errors import (
     MessageTooLarge,
     StatusError,
     TooManyRedirects,
+    shown,
 )
 from asyncfetch.result import HeaderTypes, Request, Response, Result, Timings
 from asyncfetch.scheduler import Lane, Turn
@@ -26,6 +29,7 @@ from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
 from asyncfetch.streams.http1 import HEAD_LIMIT
+from asyncfetch.streams.ranges import Rest, is_rest, range_fields
 from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted
 
@@ -39,7 +43,10 @@ __all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "FieldPairs", "merge_fie
 FieldPairs = list[tuple[str, str]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_OURS = frozenset({"host", "content-length", "transfer-encoding"})
+_ABOUT_RANGES = frozenset({206, 416})
+_OURS = frozenset({"content-length", "transfer-encoding"})
+# RFC 9110 section 7.2: Host = uri-host [ ":" port ]; of the names, what can be meant for a host
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 _RESTS_REMEMBERED = 1000
@@ -51,9 +58,10 @@ class FieldBlocks:
     Attributes:
         own: for the origins that the user named.
         foreign: for origins that a redirect led to: without the sensitive fields.
+        host: what the user wants to be sent as Host instead of the URL's, to the origins of `own`; or empty.
     """
 
-    __slots__ = ("_pairs", "_rests", "_sensitive", "foreign", "own")
+    __slots__ = ("_pairs", "_rests", "_sensitive", "foreign", "host", "own")
 
     def __init__(self, pairs: FieldPairs, sensitive: frozenset[str]) -> None:
         """Encode the fields.
@@ -66,12 +74,13 @@ class FieldBlocks:
                 raise ValueError(f"{name} follows from the URL and the method, it is not for a header to say")
         self._pairs = pairs
         self._sensitive = sensitive
-        self.own = encode_fields(pairs)
+        self.host = _host_among(pairs)
+        self.own = encode_fields(_without_host(pairs))
         self.foreign = encode_fields(self._public())
         self._rests: dict[str, bytes] = {}
 
     def _public(self) -> FieldPairs:
-        return [(name, value) for name, value in self._pairs if name.lower() not in self._sensitive]
+        return [pair for pair in _without_host(self._pairs) if pair[0].lower() not in self._sensitive]
 
     def rest_for(self, authority: str) -> bytes:
         """Return what follows the request line, for an origin that the user named.
@@ -85,9 +94,9 @@ class FieldBlocks:
             rest = self._rests[authority] = encode_rest(authority, self.own)
         return rest
 
-    def with_authorization(self, value: str, *, is_foreign: bool) -> bytes:
-        """Encode the fields with another Authorization: a URL's own user and password."""
-        return encode_fields(merge_fields(self._public() if is_foreign else self._pairs, {"Authorization": value}))
+    def with_further(self, fields: Mapping[str, str], *, is_foreign: bool) -> bytes:
+        """Encode the fields with what one turn adds or replaces, such as a URL's own user and password."""
+        return encode_fields(merge_fields(self._public() if is_foreign else _without_host(self._pairs), fields))
 
     def without_secrets(self) -> FieldBlocks:
         """Leave out the sensitive fields for everybody."""
@@ -100,6 +109,24 @@ class FieldBlocks:
             ValueError: as in the constructor.
         """
         return FieldBlocks(merge_fields(self._pairs, given), self._sensitive)
+
+
+def _host_among(pairs: FieldPairs) -> str:
+    """Return the Host that the user gave, or an empty string.
+
+    Raises:
+        ValueError: there are two, or it is no host with or without a port.
+    """
+    hosts = [value for name, value in pairs if name.lower() == "host"]
+    if len(hosts) > 1:
+        raise ValueError("the header Host is given twice")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise ValueError(f"the header Host is a name or an address, with or without a port, not {shown(hosts[0])}")
+    return hosts[0] if hosts else ""
+
+
+def _without_host(pairs: FieldPairs) -> FieldPairs:
+    return [pair for pair in pairs if pair[0].lower() != "host"]
 
 
 def sensitive_names(further: Iterable[str]) -> frozenset[str]:
@@ -144,6 +171,8 @@ class Fetch(Turn):
         blocks: the fields to send.
         timeouts, follow, max_body: as the request or the client say.
         is_foreign: whether a redirect led away from the origin that the user named.
+        is_named: whether its name has been looked up before this turn; `naming` seconds that took.
+        connect_error: why it need not be tried to connect this time, or None.
         for_robots: whether it is a robots.txt that the client itself asks for: no result, and nobody's list.
         refused: why it has no turn any more, for whoever waits for one.
         attempts: attempts begun.
@@ -158,6 +187,7 @@ class Fetch(Turn):
         batch: the list it belongs to, if any.
         scope: the scope of the worker that runs it just now.
         sink: where its body goes, if not into memory.
+        partial: the beginning of its body, if one has come and was kept.
     """
 
     __slots__ = (
@@ -165,13 +195,17 @@ class Fetch(Turn):
         "attempts",
         "batch",
         "blocks",
+        "connect_error",
         "follow",
         "for_robots",
         "history",
         "index",
         "ip",
         "is_foreign",
+        "is_named",
         "max_body",
+        "naming",
+        "partial",
         "redirect_bytes",
         "refused",
         "request",
@@ -206,23 +240,58 @@ class Fetch(Turn):
         self.timings = Timings()
         self.ip = ""
         self.is_foreign = False
+        self.is_named = False
+        self.naming = 0.0
         self.for_robots = False
+        self.connect_error: FetchError | None = None
         self.refused: FetchError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.batch: Batch | None = None
         self.scope: anyio.CancelScope | None = None
         self.sink: Any = None
+        self.partial: Partial | None = None
 
     def encode_request(self) -> bytes:
         """Encode the request to where it is going now: credentials only to whom they are meant for."""
         method, url = self.request.method, self.url
-        if not (url.userinfo or self.is_foreign):
-            return encode_request_line(method, url.target) + self.blocks.rest_for(url.origin.authority)
-        fields = self.blocks.foreign
+        if not (url.userinfo or self.is_foreign or self.partial is not None):
+            return encode_request_line(method, url.target) + self.blocks.rest_for(self.authority)
+        further: dict[str, str] = {}
         if url.credentials is not None:
-            token = base64.b64encode(b":".join(url.credentials)).decode()
-            fields = self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
-        return encode_request(method, url.target, url.origin.authority, fields)
+            further["Authorization"] = f"Basic {base64.b64encode(b':'.join(url.credentials)).decode()}"
+        if (rest := self.rest) is not None:
+            further |= range_fields(rest)
+        fields = self.blocks.foreign
+        if further or not self.is_foreign:
+            fields = self.blocks.with_further(further, is_foreign=self.is_foreign)
+        return encode_request(method, url.target, self.authority, fields)
+
+    @property
+    def authority(self) -> str:
+        """What is sent as Host: the user's own word to the origins that the user named, the URL's to all others."""
+        return (not self.is_foreign and self.blocks.host) or self.url.origin.authority
+
+    @property
+    def rest(self) -> Rest | None:
+        """What is missing of a body that has come in part, if it is asked for where this is going now."""
+        partial = self.partial
+        if partial is None or partial.url != self.url.href:
+            return None
+        if self.request.sha256 is not None and not isinstance(partial.sink, VerifyingSink):
+            return None  # nobody could tell the digest of all of it
+        return partial.rest
+
+    def has_to_begin_anew(self, exchange: Exchange) -> bool:
+        """Whether an answer to the request for a rest is of no use: not this rest, and not the whole either."""
+        rest = self.rest
+        if rest is None or exchange.head.status not in _ABOUT_RANGES:
+            return False
+        return not is_rest(exchange.head, exchange.length, rest)
+
+    def expected_digest(self, response: Response) -> str | None:
+        """Return the digest that the body of a response must have; that of an error is not compared."""
+        is_body = self.request.method == "GET" and response.status_code < 300 and response.status_code != 204
+        return self.request.sha256.lower() if is_body and self.request.sha256 is not None else None
 
     # --- what a response means
 
@@ -257,6 +326,7 @@ class Fetch(Turn):
             self.is_foreign = True
         response.history = []
         self.history.append(response)
+        self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
         self.url = url
         self.host = url.origin.key
@@ -265,6 +335,7 @@ class Fetch(Turn):
         """Forget what the last attempt did: the next one begins with the URL as given."""
         self.spent = 0.0
         self.redirect_bytes = 0
+        self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
         if self.history:
             self.url = Url.parse(self.request.url)
@@ -303,7 +374,7 @@ class Fetch(Turn):
             ip=self.ip,
             redirects=[hop.url for hop in self.history] if self.history else [],
             ended=time.time(),
-            sink=self.sink,
+            sink=self.partial.sink if self.partial is not None and error is not None else self.sink,
         )
 
 

@@ -18,9 +18,11 @@ import anyio
 from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.names import Names
 from asyncfetch.errors import FetchError
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
 from asyncfetch.stats import HostStats, Stats
+from asyncfetch.streams.resolver import Resolver
 
 if TYPE_CHECKING:
     from asyncfetch.client.robots import Robots
@@ -56,9 +58,10 @@ class Turns:
         self._timer_at = 0.0
         self.single = self.frontier.lane()
 
-    def start(self, run: Callable[[Fetch], Awaitable[None]]) -> None:
-        """Let workers run turns by this."""
+    def start(self, run: Callable[[Fetch], Awaitable[None]], resolver: Resolver, look_ups: int) -> None:
+        """Let workers run turns by this; names are looked up before, so many at once."""
         self._run = run
+        self._names = Names(resolver, self.frontier, self._group, at_once=look_ups, pump=self.pump)
 
     # --- queueing
 
@@ -165,13 +168,14 @@ class Turns:
             self.stats.paused(fetch.stats, paused.state, paused.reason, paused.paused_until)
 
     def _take(self) -> Fetch | None:
-        fetch = self.frontier.take(monotonic())
-        if fetch is not None:
-            self.stats.started(fetch.stats)
-        elif self.starving and self.has_room:
+        while (fetch := self.frontier.take(monotonic())) is not None:
+            if not self._names.holds(fetch):
+                self.stats.started(fetch.stats)
+                return fetch
+        if self.starving and self.has_room:
             for wake in self.starving:
                 wake()
-        return fetch
+        return None
 
     def _give(self, fetch: Fetch, waiter: asyncio.Future[None]) -> None:
         if waiter.cancelled():

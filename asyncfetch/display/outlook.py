@@ -15,7 +15,6 @@ from asyncfetch.display import units
 from asyncfetch.display.layout import Column, laid_out
 from asyncfetch.display.marks import Marks
 from asyncfetch.display.roster import host_name
-from asyncfetch.display.text import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["HostShare", "InvalidShare", "Outlook", "SizeShare", "outlook_json", "outlook_tables"]
 
 _BAR = 24  # cells
+_MOST_REASONS = 10
+_NAME_AT_MOST = 80  # cells
 
 
 class HostShare(msgspec.Struct, frozen=True):
@@ -58,12 +59,13 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         left_out: entries that are not wanted.
         sitemaps: sitemaps that were fetched to know all this.
         invalid: what cannot be fetched, by reason.
-        hosts: those with the most requests, the largest first.
+        hosts: those that take longest, in that order.
         host_count: how many hosts there are.
         sizes: how large the hosts are, the smallest first.
         seconds: the least time.
-        is_decided_by_host: whether the largest host decides on it.
+        is_decided_by_host: whether the first of the hosts decides on it.
         assumed: what it is computed from: seconds of a request, requests at once in all and to one host.
+        limits: what else it is computed from, in words.
     """
 
     requests: int
@@ -77,6 +79,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     is_decided_by_host: bool
     assumed: tuple[float, int, int]
+    limits: Sequence[str] = ()
 
     @property
     def invalid_count(self) -> int:
@@ -100,7 +103,7 @@ def outlook_tables(outlook: Outlook, console: Console) -> Text:
     if outlook.invalid:
         parts.append(_invalid_table(outlook, width, marks))
     if outlook.requests:
-        parts.append(_time(outlook))
+        parts.append(_time(outlook, marks))
     return Text("\n\n").join(parts)
 
 
@@ -148,23 +151,26 @@ def _size_table(outlook: Outlook, width: int, marks: Marks) -> Text:
 def _invalid_table(outlook: Outlook, width: int, marks: Marks) -> Text:
     """Each reason in two lines: how often with the reason, and where the first one stands."""
     counts, words = [], []
-    for share in outlook.invalid:
+    for share in outlook.invalid[:_MOST_REASONS]:
         counts += [units.count(share.count), ""]
         words += [share.reason, f"  first: {share.example}"]
-    return laid_out([Column("invalid", counts, "red"), Column("why", words, words=True)], width, marks)
+    table = laid_out([Column("invalid", counts, "red"), Column("why", words, words=True)], width, marks)
+    if (more := len(outlook.invalid) - _MOST_REASONS) > 0:
+        table.append(f"\nand {units.counted(more, 'more reason')}", "dim")
+    return table
 
 
-def _time(outlook: Outlook) -> Text:
+def _time(outlook: Outlook, marks: Marks) -> Text:
     """Say the least time, who decides on it, and what is assumed."""
     seconds, total, per_host = outlook.assumed
     words = Text("least time: ").append(units.roughly(outlook.seconds), "bold")
     if outlook.is_decided_by_host:
         first = outlook.hosts[0]
-        name = harmless(host_name(first.host), 80, cut="middle")
+        name = host_name(first.host, _NAME_AT_MOST, ascii_only=marks.ascii_only)
         words.append(f", decided by {name} with {units.counted(first.requests, 'URL')}")
     else:
         words.append(", decided by the number of requests at once")
-    limits = f"{total:,} at once (-j), {per_host:,} to one host (--max-per-host)"
+    limits = ", ".join((f"{total:,} at once (-j)", f"{per_host:,} to one host (--max-per-host)", *outlook.limits))
     assumed = f"assumed: {seconds:g} s a request (--seconds-per-request), no failures, no pauses"
     return words.append(f"\n{limits}; {assumed}", "dim")
 
@@ -200,6 +206,7 @@ def outlook_json(outlook: Outlook) -> dict[str, Any]:
         "least_seconds": round(outlook.seconds, 3),
         "decided_by": outlook.hosts[0].host if outlook.is_decided_by_host else "jobs",
         "assumed": {"seconds_per_request": seconds, "jobs": total, "max_per_host": per_host},
+        "limits": list(outlook.limits),
     }
 
 

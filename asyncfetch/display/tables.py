@@ -95,9 +95,10 @@ def _error_table(errors: list[tuple[str, int, Example | None]], width: int, mark
     """Each error in two lines: how often with an example's URL, and the example's message."""
     codes, numbers, words = [], [], []
     for code, number, example in errors:
-        codes += [code, ""] if example else [code]
-        numbers += [units.count(number), ""] if example else [units.count(number)]
-        words += [example.url, example.message] if example else [""]
+        told = [line for line in (example.url, example.message) if line] if example else [""]
+        codes += [code, ""][: len(told)]
+        numbers += [units.count(number), ""][: len(told)]
+        words += told
     columns = [
         Column("error", codes, "red", left=True),
         Column("count", numbers),

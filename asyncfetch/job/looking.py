@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -129,29 +130,43 @@ class Look:
             SourceError: it cannot be read, or is no list of URLs.
         """
         try:
-            make_reader(chosen, self._settings.url_field).feed(_beginning(path, chosen))
+            head, is_all = _beginning(path, chosen)
+            reader = make_reader(chosen, self._settings.url_field)
+            reader.feed(head)
+            if is_all:
+                reader.finish()
         except OSError as error:
             raise SourceError(name, f"cannot be read: {reason_of(error)}") from error
         except Unreadable as error:
             raise SourceError(name, error.detail) from error
 
 
-def _beginning(path: str, chosen: Format) -> bytes:
-    """Return what a regular file begins with, decompressed.
+def _beginning(path: str, chosen: Format) -> tuple[bytes, bool]:
+    """Return what a regular file begins with, decompressed, and whether that is all of it.
 
     Raises:
         OSError: it cannot be read.
         Unreadable: it cannot be a list in the format.
     """
     with Path(path).open("rb") as file:
-        head = take_head(unpacked(iter(lambda: file.read(BLOCK), b"")))
+        plain = unpacked(iter(lambda: file.read(BLOCK), b""))
+        head = take_head(plain)
         is_empty = file.tell() == 0
+        is_all = is_empty or _is_at_end(plain)
     for ending, packing in _PACKINGS.items():
         if is_empty and path.endswith(ending):
             raise Unreadable(f"ends too early: its {packing} data was cut short")
     if why := why_not(head, chosen):
         raise Unreadable(why)
-    return head
+    return head, is_all
+
+
+def _is_at_end(pieces: Iterator[bytes]) -> bool:
+    """Whether nothing follows; what is cut later gives its entries up to there."""
+    try:
+        return next(pieces, None) is None
+    except Unreadable:
+        return False
 
 
 _PACKINGS = {".gz": "gzip", ".zst": "Zstandard"}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Self
 
@@ -17,7 +17,7 @@ from asyncfetch.errors import InvalidURL
 from asyncfetch.job.distinct import Distinct, Tally
 from asyncfetch.job.selection import DIGEST, digest_of
 from asyncfetch.result import Request
-from asyncfetch.settings import Limits
+from asyncfetch.settings import HostSettings, Limits, Politeness
 from asyncfetch.url import Url
 
 __all__ = ["HostPlan", "Pace", "Plan", "Planner", "Reason"]
@@ -28,6 +28,10 @@ _OTHER = "other reasons"
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'(?:\.\.\.)?")
 
 
+def _nothing_special(_: str) -> None:
+    """Say that no host has settings of its own."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """What the least time is computed from.
@@ -35,18 +39,27 @@ class Pace:
     Attributes:
         seconds: that one request takes; an assumption.
         limits: how many are in flight at once.
+        politeness: how fast they are started.
+        own: asked with `host:port`, what is different for a host.
     """
 
     seconds: float
     limits: Limits
+    politeness: Politeness = field(default_factory=Politeness)
+    own: Callable[[str], HostSettings | None] = _nothing_special
 
-    def of_host(self, requests: int) -> float:
+    def of_host(self, key: str, requests: int) -> float:
         """Return the least seconds for requests to one host."""
-        return self._rounds(requests, min(self.limits.per_host, self.limits.total))
+        own = self.own(key) or HostSettings()
+        at_once = min(own.per_host or self.limits.per_host, self.limits.total)
+        rate, delay = own.rate or self.politeness.rate, own.delay
+        between = max(self.politeness.delay if delay is None else delay, 1 / rate if rate else 0.0)
+        return max(self._rounds(requests, at_once), (requests - 1) * between + self.seconds)
 
     def of_all(self, requests: int) -> float:
-        """Return the least seconds for requests to so many hosts that only the limit over all counts."""
-        return self._rounds(requests, self.limits.total)
+        """Return the least seconds for requests to so many hosts that only the limits over all count."""
+        rate = self.politeness.global_rate
+        return max(self._rounds(requests, self.limits.total), requests / rate if rate else 0.0)
 
     def _rounds(self, requests: int, at_once: int) -> float:
         return ceil(requests / at_once) * self.seconds
@@ -78,7 +91,7 @@ class Plan:
         requests: entries that would be fetched, duplicates included.
         duplicates: of these, how many ask for what another one asks for.
         invalid: why others cannot be fetched, the most frequent first.
-        hosts: the hosts with the most requests, at most 20.
+        hosts: the hosts that take longest, at most 20.
         host_count: how many hosts there are.
         sizes: (least requests of a host, how many such hosts, their requests): 1, 2 to 9, 10 to 99 and so on.
         pace: what the times are computed from.
@@ -156,21 +169,21 @@ class Planner:
             OSError: what was put to the disk cannot be read.
         """
         sizes: dict[int, tuple[int, int]] = {}
-        largest = heapq.nlargest(_LISTED, self._sorted_into(sizes), key=lambda item: item[1])
+        slowest = heapq.nlargest(_LISTED, self._sorted_into(sizes), key=lambda host: (host.seconds, host.requests))
         return Plan(
             requests=self._requests,
             duplicates=self._requests - self._urls.count(),
             invalid=sorted(self._reasons.values(), key=lambda reason: -reason.count),
-            hosts=[HostPlan(key, count, self._pace.of_host(count)) for key, count in largest],
+            hosts=slowest,
             host_count=sum(hosts for hosts, _ in sizes.values()),
             sizes=[(least, *sizes[least]) for least in sorted(sizes)],
             pace=self._pace,
         )
 
-    def _sorted_into(self, sizes: dict[int, tuple[int, int]]) -> Iterator[tuple[str, int]]:
+    def _sorted_into(self, sizes: dict[int, tuple[int, int]]) -> Iterator[HostPlan]:
         """Give every host with its requests, and count both by the size of the host."""
         for key, count in self._hosts.items():
             least = 2 if 1 < count < 10 else 10 ** (len(str(count)) - 1)
             hosts, requests = sizes.get(least, (0, 0))
             sizes[least] = (hosts + 1, requests + count)
-            yield key, count
+            yield HostPlan(key, count, self._pace.of_host(key, count))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
+from threading import Event
 from typing import TYPE_CHECKING
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -76,7 +77,7 @@ class SitemapFetcher:
         self._opened = ExitStack()
         self._pending: Future[bytes] | None = None
         self._kept: dict[str, bytes] = {}
-        self._is_called_off = False
+        self._called_off = Event()
 
     def look_at(self, url: str) -> None:
         """Fetch a sitemap before its turn, see that it is one, and keep it until then.
@@ -100,9 +101,11 @@ class SitemapFetcher:
         """
         if (kept := self._kept.pop(url, None)) is not None:
             return kept
+        if self._called_off.is_set():
+            raise CalledOff
         portal = self._start()
         self._pending = portal.start_task_soon(self._get, url)
-        if self._is_called_off:
+        if self._called_off.is_set():  # in this very moment, by another thread
             self._pending.cancel()
         try:
             return self._pending.result()
@@ -115,7 +118,7 @@ class SitemapFetcher:
 
     def call_off(self) -> None:
         """Let whoever waits for a sitemap wait no longer. From any thread."""
-        self._is_called_off = True
+        self._called_off.set()
         if (pending := self._pending) is not None:
             pending.cancel()
 
@@ -168,7 +171,7 @@ class SitemapWalk:
         reader = Sitemap()
         for block in blocks:
             yield from self._entries(name, reader.feed(block), level, is_index=reader.is_index)
-        reader.finish()
+        yield from self._entries(name, reader.finish(), level, is_index=reader.is_index)
 
     def _entries(
         self, name: str, lines: list[Line], level: int, *, is_index: bool

@@ -26,7 +26,8 @@ What always holds, between any two calls:
    line cannot be forgotten. Hence: whoever pauses, drops or closes what was called, calls the next; and a called
    queue that has had its turn calls the next if the host may still go.
 4. A lane is in the ring of lanes if and only if it is not paused and one of its own rings is not empty.
-5. A host that is paused has one entry in the heap of pauses, not later than the pause's end.
+5. A host that is paused has one entry in the heap of pauses, not later than the pause's end; but one that is held
+   (`hold`) has none.
 
 So `take` either finds a turn at once or moves a queue into a line, and each such move is paid for by the place
 that was taken before it. Nothing is looked at twice without a reason, and there is no loop over hosts or lanes.
@@ -232,6 +233,21 @@ class Frontier(Generic[T]):
     def slow_down(self, key: str, seconds: float) -> None:
         """Let at least so many seconds pass between two starts at a host, from its next start on."""
         self._registry.slow_down(key, seconds)
+
+    def hold(self, key: str) -> None:
+        """Let nothing go to a host that has nothing in flight, until `let_go`."""
+        self._host(key).pause(math.inf, "its name is looked up")
+
+    def let_go(self, key: str) -> None:
+        """End what `hold` began."""
+        host = self.hosts.get(key)
+        if host is None or host.paused_until != math.inf:
+            return
+        host.resume()
+        if host.called is None:
+            self._call(host)
+        if not host.queues and host.is_neutral:
+            del self.hosts[key]
 
     # Looking
 

@@ -121,10 +121,16 @@ class Exchange:
         self._framing = 0  # from now on
         return content
 
-    def accept(self, max_body: int | None, on_wire: Callable[[int], None]) -> None:
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body as sent, or None if only its end will tell."""
+        return self._framing if isinstance(self._framing, int) else None
+
+    def accept(self, max_body: int | None, on_wire: Callable[[int], None], begin: int = 0) -> None:
         """Prepare to read the content: choose the decoder, and allow `max_body` decoded bytes, None any number.
 
-        `on_wire` is told the number of body bytes as they come, as sent.
+        `on_wire` is told the number of body bytes as they come, as sent. `begin` bytes of the content have come
+        with earlier answers; they count as if they had come with this one.
 
         Raises:
             DecodingError: the content coding is not known.
@@ -136,8 +142,9 @@ class Exchange:
         if codings and not body.complete:
             self._decoder = make_decoder(codings, max_decoded=max_body)
         self._max_body = max_body
+        self.decoded = self.wire = begin
         if max_body is not None and isinstance(self._framing, int) and self._decoder is None:
-            check_growth(self._framing, self._framing, max_body)
+            check_growth(begin + self._framing, begin + self._framing, max_body)
 
     def _open_body(self) -> Body:
         """Start to read the body; from here silence and slowness count."""

@@ -23,6 +23,7 @@ from typing import Any
 
 from asyncfetch.errors import NameNotFound, ResolutionError, ResolutionFailed, shown
 from asyncfetch.settings import Network
+from asyncfetch.streams.descriptors import SHORTAGE, require_descriptors
 
 __all__ = ["AddrInfo", "Lookup", "Resolver"]
 
@@ -77,6 +78,14 @@ class Resolver:
             raise _translate(answer, host, self._network.address_family) from answer
         return [_with_port(info, port) for info in answer]
 
+    def knows(self, host: str, port: int) -> bool:
+        """Whether `resolve` would answer at once."""
+        if host[-1:].isdigit() or ":" in host:  # no name, for only an IP address ends so (WHATWG URL section 3.5)
+            return True
+        if self._overrides and f"{host}:{port}" in self._overrides:
+            return True
+        return self._cache.get(host, time.monotonic()) is not None
+
     def close(self) -> None:
         """End the threads; who still waits for a name gets `ResolutionFailed`.
 
@@ -127,7 +136,7 @@ _Answer = list[AddrInfo] | BaseException
 
 def _is_shortage(answer: _Answer) -> bool:
     """Whether no descriptor was left for the look-up: that says nothing about the name."""
-    return isinstance(answer, OSError) and answer.errno in (errno.EMFILE, errno.ENFILE)
+    return isinstance(answer, OSError) and answer.errno in SHORTAGE
 
 
 class _InFlight:
@@ -165,7 +174,7 @@ class _InFlight:
             return
         answer: _Answer
         try:
-            answer = _usable(lookup(self.host, None, family=family, type=socket.SOCK_STREAM))
+            answer = _usable(_ask(lookup, self.host, family))
         except Exception as error:
             answer = error.with_traceback(None)
         with suppress(RuntimeError):  # the loop was closed meanwhile
@@ -226,6 +235,20 @@ class _Threads:
         until = time.monotonic() + _CLOSING_TAKES
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
+
+
+def _ask(lookup: Lookup, host: str, family: int) -> Sequence[AddrInfo]:
+    """Look a name up; a failure is believed only if there were descriptors for it, before and after.
+
+    Raises:
+        OSError: the look-up failed, or had no descriptors.
+    """
+    require_descriptors()
+    try:
+        return lookup(host, None, family=family, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        require_descriptors()
+        raise
 
 
 def _usable(infos: Sequence[AddrInfo]) -> list[AddrInfo]:

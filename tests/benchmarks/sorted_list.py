@@ -2,8 +2,7 @@
 
 `python -m tests.benchmarks.sorted_list` runs the command on the fast URLs alone, then on the whole list, and
 ends it when the fast hosts are done: the slow one would take days. It prints how long the fast hosts took, what
-that is per line of the list beyond 1.2 times of what they took alone (at most 10 µs are wanted), and the peak
-memory.
+that is per line of the list beyond 1.2 times of what they took alone (10 µs are wanted), and the peak memory.
 """
 
 from __future__ import annotations

@@ -242,10 +242,15 @@ class TestEnding:
     async def test_a_full_disk_ends_the_list_with_an_error(self, gate: Gate, client: Client) -> None:
         """What is in flight comes first; then the loop raises which directory, why, and what to do."""
         results: list[Result] = []
-        asyncio.get_running_loop().call_later(0.1, gate.opened.set)
-        urls = (gate.slow(number) for number in range(20_000))
-        with files_of_at_most(10_000), pytest.raises(LocalError, match=r"kept in '.*': file too large; make room"):
-            await take_all(client.fetch_many(urls), results)
+        fetching = client.fetch_many(gate.slow(number) for number in range(20_000))
+        taking = asyncio.ensure_future(take_all(fetching, results))
+        with files_of_at_most(10_000):
+            async with asyncio.timeout(5):
+                while not client._batches or not batch_of(client).stopping:
+                    await asyncio.sleep(0.001)
+        gate.opened.set()
+        with pytest.raises(LocalError, match=r"kept in '.*': file too large; make room"):
+            await taking
         assert [result.ok for result in results] == [True, True]
 
     async def test_a_file_that_cannot_be_read_back_ends_it_too(self, gate: Gate, client: Client) -> None:

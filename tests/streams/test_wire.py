@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -234,7 +235,7 @@ async def test_a_drip_that_nobody_takes_is_joined() -> None:
 async def test_reading_goes_on_after_a_wait_was_cancelled() -> None:
     """Who gives up waiting takes nothing with it: the next one to read gets what came, and the end."""
     reader = WireReader(asyncio.get_running_loop())
-    for come, expected in ((lambda: reader.feed_data(b"hello"), b"hello"), (reader.feed_eof, b"")):
+    for come, expected in ((partial(reader.feed_data, b"hello"), b"hello"), (reader.feed_eof, b"")):
         waiting = asyncio.ensure_future(reader.receive())
         await asyncio.sleep(0)
         waiting.cancel()

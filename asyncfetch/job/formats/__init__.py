@@ -49,8 +49,8 @@ class Reader(Protocol):
 
 def format_of(name: str) -> Format:
     """Choose the format by the ending of a file's name, that of its compression left out; without one, lines."""
-    ending = _PACKED.sub("", name).rpartition("/")[2].rpartition(".")[2]
-    return _BY_ENDING.get(ending.lower(), "lines")
+    _, dot, ending = _PACKED.sub("", name).rpartition("/")[2].rpartition(".")
+    return _BY_ENDING.get(ending.lower(), "lines") if dot else "lines"
 
 
 def make_reader(chosen: Format, url_field: str = "url") -> Reader:

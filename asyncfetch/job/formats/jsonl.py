@@ -46,8 +46,11 @@ class JsonLines(LineSplitter):
         super().__init__(longest)
         self._url_field = url_field
         self._is_first = True
-        fields = [("url", str | None, None), *((f, _TYPES[f], None) for f in FIELDS if f != url_field)]
+        names = [field for field in FIELDS if field != url_field]
+        fields = [("url", str | None, None), *((name, _TYPES[name], None) for name in names)]
         self._decoder = msgspec.json.Decoder(msgspec.defstruct("Fields", fields, rename={"url": url_field}))
+        anything = [("url", Any, None), *((name, Any, None) for name in names if name == "id")]
+        self._lenient = msgspec.json.Decoder(msgspec.defstruct("Anything", anything, rename={"url": url_field}))
 
     def _entries(self, lines: list[bytes]) -> list[Line]:
         entries: list[Line] = []
@@ -70,20 +73,37 @@ class JsonLines(LineSplitter):
             return bad_row(number, raw, "the row is not UTF-8")
         except RecursionError:
             return bad_row(number, raw, "the row is nested too deeply")
+        except msgspec.ValidationError as error:
+            return self._with_fault(number, line, self._describe(error))
         except msgspec.MsgspecError as error:
-            return bad_row(number, raw, self._describe(error))
+            malformed = _MALFORMED.match(str(error))
+            return bad_row(
+                number, raw, f"the row is not JSON: {malformed[1] if malformed else 'it ends too early'}"
+            )
         url = (fields.pop("url") or "").strip()
         if not url:
-            return bad_row(number, raw, f"the row has no {shown(self._url_field)}")
+            return self._with_fault(number, line, f"the row has no URL in {shown(self._url_field)}")
         raw = msgspec.json.encode((url, *fields.values())).decode()
         return checked_row(Row(number, url, "", raw, **fields))
 
-    def _describe(self, error: msgspec.MsgspecError) -> str:
+    def _with_fault(self, number: int, line: bytes, fault: str) -> Row:
+        """Return a row that is JSON but cannot be fetched, with the URL and the id that it has all the same."""
+        raw = line.decode("latin-1")
+        try:
+            fields = msgspec.structs.asdict(self._lenient.decode(line))
+        except (msgspec.MsgspecError, RecursionError):
+            return bad_row(number, raw, fault)
+        url, given = fields["url"], fields.get("id")
+        is_known = isinstance(given, str | int) and not isinstance(given, bool)
+        text = url.strip() if isinstance(url, str) else ""
+        return Row(number, text, fault, raw, given if is_known else None)
+
+    def _describe(self, error: msgspec.ValidationError) -> str:
         """Say it in our words."""
         where = _WHERE.search(str(error))
-        if where is not None:
-            return f"the row's {shown(where[1])} is not {_EXPECTED.get(where[1], 'text')}"
-        if isinstance(error, msgspec.ValidationError):
+        if where is None:
             return "the row is not a JSON object"
-        malformed = _MALFORMED.match(str(error))
-        return f"the row is not JSON: {malformed[1] if malformed else 'it ends too early'}"
+        name = where[1]
+        if name in _EXPECTED and name != self._url_field:
+            return f"the field {name} is not {_EXPECTED[name]}"
+        return f"the URL in {shown(self._url_field)} is not text"

@@ -58,13 +58,16 @@ class Sitemap:
         self._silent = 0 if self._is_alive else self._silent + len(block)
         if self._silent > _SILENT_AT_MOST:
             raise Unreadable("is not a sitemap: it holds something without an end")
-        entries, self._entries = self._entries, []
-        return entries
+        return self._taken()
 
     def finish(self) -> list[Line]:
-        """See that the document is complete; there is nothing left to return."""
+        """See that the document is complete, and return what the parser has held back until it knew that."""
         self._parse(b"", is_last=True)
-        return []
+        return self._taken()
+
+    def _taken(self) -> list[Line]:
+        entries, self._entries = self._entries, []
+        return entries
 
     def _parse(self, block: bytes, *, is_last: bool) -> None:
         try:

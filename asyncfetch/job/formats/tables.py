@@ -7,6 +7,7 @@ else the header knows of `id`, `name`, `sha256` and `max_time`; other columns ar
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,6 +22,7 @@ __all__ = ["Table"]
 _COLUMNS = tuple(field for field in FIELDS if field != "headers")
 _NAMED_AT_MOST = 12
 _BETWEEN = "\x1f"
+_SEPARATORS = re.compile(r"[,;|\t]")
 
 
 class _Text(NamedTuple):
@@ -195,7 +197,9 @@ class Table(LineSplitter):
             return bad_row(number, raw, "the row is not UTF-8", shown_url)
         seconds: float | None = None
         if (given := fields.get("max_time")) and (seconds := _number(given)) is None:
-            return bad_row(number, raw, f"the max_time {shown(given)} is not a number of seconds", url)
+            return Row(
+                number, url, f"the max_time {shown(given)} is not a number of seconds", raw, fields.get("id")
+            )
         get = fields.get
         return checked_row(Row(number, url, "", raw, get("id"), get("name"), None, get("sha256"), seconds))
 
@@ -219,6 +223,11 @@ def _why_no_column(name: str, names: list[str]) -> str:
         return (
             "has no header: its first row holds a URL, but has to name the columns, one of them "
             f"{shown(name)} (a file with one URL a line is read with --input-format lines)"
+        )
+    if len(names) == 1 and (other := _SEPARATORS.search(names[0])):
+        return (
+            f"has no column {shown(name)}: its header has one column, {shown(names[0])}; is {shown(other[0])} the "
+            "separator? csv has commas, tsv has tabs"
         )
     listed = ", ".join(shown(given) for given in names[:_NAMED_AT_MOST])
     more = ", ..." if len(names) > _NAMED_AT_MOST else ""
