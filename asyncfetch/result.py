@@ -78,7 +78,7 @@ class Timings(msgspec.Struct, omit_defaults=True):
 
     def rounded(self) -> Timings:
         """The same to the microsecond."""
-        return Timings(*[None if s is None else round(s, 6) for s in msgspec.structs.astuple(self)])
+        return Timings(*[seconds and round(seconds, 6) for seconds in msgspec.structs.astuple(self)])
 
 
 class BodyStream(Protocol):

@@ -197,7 +197,7 @@ class Client:
 
                     fields = self._robots_fields
                     self._turns.robots = Robots(self._turns, self._engine, self._make_fetch, fields, group)
-                self._turns.start(self._run_for_batch, self._resolver, self._network.resolver_threads)
+                self._turns.start(self._run_for_batch, self._resolver, self._pool)
                 self._is_open = True
                 if not ready.done():
                     ready.set_result(None)

@@ -22,6 +22,7 @@ __all__ = ["Entries"]
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _KEPT, _STRUCT, _SHARED, _TUPLE, _LIST, _DICT = range(6)  # codes of msgpack extensions
 _SHARED_MOST = 1000  # different settings that requests bring; one for each request would not be shared
+_NO_KIND = -1  # of a context that is no struct, or one that was not met before
 _OWNED = Request.__struct_fields__.index("context")  # the field whose objects are not ours to copy
 
 
@@ -51,24 +52,40 @@ class Entries:
         if type(request) is not Request:
             return self._encode_kept(request, index, added)
         values: list[Any] = list(msgspec.structs.astuple(request))
+        kind = self._codes.get(type(request.context), _NO_KIND)
+        fields: tuple[Any, ...] = ()
+        if kind != _NO_KIND:
+            fields, values[_OWNED] = msgspec.structs.astuple(request.context), None
         while values[-1] is None:  # the last fields are None if they are not given
             values.pop()
-        for field, value in enumerate(values):
-            if type(value) not in _PLAIN:
-                values[field] = self._written(value, may_copy=field != _OWNED)
+        if not _PLAIN.issuperset(map(type, (*fields, *values))):
+            kind, fields, values[_OWNED] = _NO_KIND, (), request.context
+            for field, value in enumerate(values):
+                if type(value) not in _PLAIN:
+                    values[field] = self._written(value, may_copy=field != _OWNED)
         try:
-            return self._encoder.encode((index, added, *values))
+            return self._encoder.encode((index, added, kind, *fields, *values))
         except (OverflowError, UnicodeError):  # a number beyond 64 bits, or half a surrogate pair
             return self._encode_kept(request, index, added)
 
     def _encode_kept(self, request: Request, index: int, added: float) -> bytes:
-        return self._encoder.encode((index, added, self._keep(request)))
+        return self._encoder.encode((index, added, _NO_KIND, self._keep(request)))
 
     def decode(self, entry: bytes) -> tuple[Request, int, float]:
         """Read what `encode` has written."""
-        index, added, *values = self._decoder.decode(entry)
-        request = values[0] if len(values) == 1 else Request(*values)
+        index, added, kind, *values = self._decoder.decode(entry)
+        if len(values) == 1:
+            return values[0], index, added
+        if kind == _NO_KIND:
+            return Request(*values), index, added
+        fields = len(self._types[kind].__struct_fields__)
+        request = Request(*values[fields:])
+        request.context = self._make(kind, values[:fields])
         return request, index, added
+
+    def _make(self, kind: int, values: list[Any]) -> msgspec.Struct:
+        made = self._types[kind]
+        return made(**dict(zip(made.__struct_fields__, values, strict=True)))
 
     def clear(self) -> None:
         """Forget what has been kept."""
@@ -95,7 +112,7 @@ class Entries:
             _NotWritten: it is of none of them.
         """
         kind = type(value)
-        if isinstance(value, msgspec.Struct) and (may_copy or value.__struct_config__.frozen):
+        if isinstance(value, msgspec.Struct) and value.__struct_config__.frozen:
             fields = msgspec.structs.astuple(value)
             return self._sequence(_STRUCT, (self._code(type(value)), *fields), may_copy=may_copy)
         if isinstance(value, Timeouts):
@@ -138,8 +155,7 @@ class Entries:
             return self._shared[msgspec.msgpack.decode(content, type=int)]
         values = self._decoder.decode(content)
         if code == _STRUCT:
-            kind = self._types[values[0]]
-            return kind(**dict(zip(kind.__struct_fields__, values[1:], strict=True)))
+            return self._make(values[0], values[1:])
         if code == _TUPLE:
             return tuple(values)
         if code == _DICT:

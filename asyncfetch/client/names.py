@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.errors import ConnectTimeout, FetchError
 from asyncfetch.scheduler import CANCELLED, Frontier
+from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.resolver import Resolver
 
 __all__ = ["Names"]
@@ -31,25 +32,26 @@ class Names:
     def __init__(
         self,
         resolver: Resolver,
+        pool: Pool,
         frontier: Frontier[Fetch],
-        group: TaskGroup,
         *,
-        at_once: int,
+        group: TaskGroup,
         pump: Callable[[], None],
     ) -> None:
         """Begin without look-ups.
 
         Args:
             resolver: looks the names up, and remembers the answers.
+            pool: a connection that waits there needs no name.
             frontier: whose hosts are held.
             group: where the look-ups run.
-            at_once: how many.
             pump: called when a host may go again.
         """
         self._resolver = resolver
+        self._pool = pool
         self._frontier = frontier
         self._group = group
-        self._at_once = at_once
+        self._at_once = resolver.at_once
         self._pump = pump
         self._waiting: dict[str, list[Fetch]] = {}
         self._queue: deque[str] = deque()
@@ -58,12 +60,14 @@ class Names:
     def holds(self, fetch: Fetch) -> bool:
         """Take a turn back, whose places are taken, if its name has to be looked up first.
 
-        Not if the host has others in flight: there are connections, and perhaps one is free.
+        Not if there are connections to the host, idle or in use.
         """
         if (fetch.waiter is not None and not fetch.for_robots) or fetch.is_named:
             return False
         origin = fetch.url.origin
-        if self._resolver.knows(origin.host, origin.port) or self._frontier.hosts[fetch.host].in_flight > 1:
+        if self._resolver.knows(origin.host, origin.port):
+            return False
+        if self._frontier.hosts[fetch.host].in_flight > 1 or self._pool.has_idle(origin):
             return False
         fetch.is_named = True
         self._frontier.finished(fetch.host, CANCELLED, monotonic())

@@ -22,6 +22,7 @@ from asyncfetch.client.names import Names
 from asyncfetch.errors import FetchError
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
 from asyncfetch.stats import HostStats, Stats
+from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.resolver import Resolver
 
 if TYPE_CHECKING:
@@ -58,10 +59,10 @@ class Turns:
         self._timer_at = 0.0
         self.single = self.frontier.lane()
 
-    def start(self, run: Callable[[Fetch], Awaitable[None]], resolver: Resolver, look_ups: int) -> None:
-        """Let workers run turns by this; names are looked up before, so many at once."""
+    def start(self, run: Callable[[Fetch], Awaitable[None]], resolver: Resolver, pool: Pool) -> None:
+        """Let workers run turns by this; the names are looked up before."""
         self._run = run
-        self._names = Names(resolver, self.frontier, self._group, at_once=look_ups, pump=self.pump)
+        self._names = Names(resolver, pool, self.frontier, group=self._group, pump=self.pump)
 
     # --- queueing
 

@@ -55,6 +55,7 @@ class Exchange:
         "_parser",
         "_pieces",
         "_pool",
+        "_whole",
         "connection",
         "decoded",
         "head",
@@ -67,6 +68,7 @@ class Exchange:
         self.connection = connection
         self.decoded = self.wire = 0
         self._body: Body | None = None
+        self._whole: bytes | None = None
         self._decoder: Decoder | None = None
         self._pieces: Iterator[bytes] | None = None
 
@@ -118,7 +120,7 @@ class Exchange:
             return None
         reader.pending = b""
         self.decoded = self.wire = size
-        self._framing = 0  # from now on
+        self._whole = b""  # nothing more is to come
         return content
 
     @property
@@ -136,12 +138,16 @@ class Exchange:
             DecodingError: the content coding is not known.
             BodyTooLarge: the length that the head announces is over the limit.
         """
-        body = self._open_body()
         self._on_wire = on_wire
+        self._max_body = max_body
+        if begin == 0 and (whole := self.take_whole(max_body)) is not None:
+            self._whole = whole
+            self.decoded = self.wire = 0  # until it is given out
+            return
+        body = self._open_body()
         codings = self.head.content_encoding
         if codings and not body.complete:
             self._decoder = make_decoder(codings, max_decoded=max_body)
-        self._max_body = max_body
         self.decoded = self.wire = begin
         if max_body is not None and isinstance(self._framing, int) and self._decoder is None:
             check_growth(begin + self._framing, begin + self._framing, max_body)
@@ -157,7 +163,7 @@ class Exchange:
     def complete(self) -> bool:
         """Whether the body has been read, and decoded, to its end."""
         if self._body is None:
-            return self._framing == 0
+            return self._framing == 0 if self._whole is None else not self._whole
         return self._body.complete and self._pieces is None
 
     async def read(self) -> Iterable[bytes]:
@@ -169,7 +175,8 @@ class Exchange:
             FetchTimeout: a deadline passed.
         """
         body = self._body
-        assert body is not None, "accept comes first"
+        if body is None:
+            return self._give_whole()
         if self._pieces is not None:
             await asyncio.sleep(0)  # decoding took its time; others have waited long enough
             if not body.complete:
@@ -185,6 +192,15 @@ class Exchange:
         if self._max_body is not None:
             check_growth(self.decoded, self.wire, self._max_body)
         return (data,) if data else ()
+
+    def _give_whole(self) -> Iterable[bytes]:
+        """Give the content that has come with the head, once."""
+        whole, self._whole = self._whole, b""
+        if not whole:
+            return ()
+        self.decoded = self.wire = len(whole)
+        self._on_wire(len(whole))
+        return (whole,)
 
     def _decode(self, data: bytes, body: Body, decoder: Decoder) -> Iterator[bytes]:
         for piece in decoder.decode(data):

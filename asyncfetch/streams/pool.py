@@ -14,6 +14,7 @@ from time import monotonic
 from asyncfetch.errors import Cancelled
 from asyncfetch.settings import Limits, Timeouts
 from asyncfetch.streams.connection import Connection, Dialler
+from asyncfetch.streams.wire import make_reads_cheap
 from asyncfetch.trace import Trace
 from asyncfetch.url import Origin
 
@@ -34,6 +35,7 @@ class Pool:
     """
 
     def __init__(self, dialler: Dialler, limits: Limits, trace: Trace | None = None) -> None:
+        make_reads_cheap()
         self._dialler = dialler
         self._limits = limits
         self._trace = trace
@@ -64,6 +66,10 @@ class Pool:
     def open(self) -> int:
         """Connections that have a descriptor: in use, idle, or being closed."""
         return len(self._open)
+
+    def has_idle(self, origin: Origin) -> bool:
+        """Whether a connection to the origin waits for a request; it may turn out to be dead."""
+        return origin.name in self._idle
 
     async def acquire(self, origin: Origin, timeout: float, *, fresh: bool = False) -> Connection:
         """Return an idle connection to the origin, or open one within `timeout` seconds; a new one if `fresh`.

@@ -42,7 +42,11 @@ _IP_VERSIONS: dict[int, str] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 
 
 class Resolver:
-    """Looks names up for one client, in one event loop."""
+    """Looks names up for one client, in one event loop.
+
+    Attributes:
+        at_once: how many names it looks up at the same time.
+    """
 
     def __init__(self, network: Network, *, lookup: Lookup = socket.getaddrinfo) -> None:
         """Take the settings; `lookup` is called in threads, with the arguments of `socket.getaddrinfo`.
@@ -50,6 +54,7 @@ class Resolver:
         Raises:
             ValueError: an override is not an IP address.
         """
+        self.at_once = network.resolver_threads
         self._network = network
         self._lookup = lookup
         self._overrides = {key.lower(): _parse_override(key, text) for key, text in network.overrides.items()}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import platform
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
 import pytest
 
@@ -209,6 +211,30 @@ async def test_error_after_the_end_changes_nothing() -> None:
     assert reader.describe_end() == "the connection was closed"
 
 
+FAULTS = """
+import resource, sys
+from asyncfetch.streams.wire import make_reads_cheap
+if sys.argv[1] == "cheap":
+    make_reads_cheap()
+bytearray(256 * 1024)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    bytearray(256 * 1024 - 100), bytearray(256 * 1024)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="this is about glibc's allocator")
+def test_buffers_of_reads_come_from_the_heap() -> None:
+    """The pages of one read's buffer serve the next one's, and are not asked for and given back each time."""
+    faults = [
+        int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True, text=True).stdout)
+        for how in ("dear", "cheap")
+    ]
+    assert faults[1] < 1000 < faults[0]
+
+
 async def test_pieces_pass_as_they_came() -> None:
     """A large piece is given out as it is, not copied, and the next one after it."""
     reader = WireReader(asyncio.get_running_loop())
@@ -235,11 +261,11 @@ async def test_a_drip_that_nobody_takes_is_joined() -> None:
 async def test_reading_goes_on_after_a_wait_was_cancelled() -> None:
     """Who gives up waiting takes nothing with it: the next one to read gets what came, and the end."""
     reader = WireReader(asyncio.get_running_loop())
-    for come, expected in ((partial(reader.feed_data, b"hello"), b"hello"), (reader.feed_eof, b"")):
+    for expected in (b"hello", b""):
         waiting = asyncio.ensure_future(reader.receive())
         await asyncio.sleep(0)
         waiting.cancel()
-        come()
+        reader.feed_data(expected) if expected else reader.feed_eof()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         assert await reader.receive() == expected
