@@ -15,8 +15,8 @@ from typing import Self
 
 import anyio
 
-from asyncfetch.client.engine import SinkFactory
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.sinks import SinkFactory
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL
 from asyncfetch.result import Request, Result
@@ -292,7 +292,7 @@ class Batch:
         if self.stopping:
             return
         self.stopping = True
-        self._outstanding -= len(self._turns.frontier.close(self.lane))
+        self._outstanding -= self._turns.close_lane(self.lane)
         if self._feeding is not None and self._feeding is not asyncio.current_task():
             self._feeding.cancel()
         self._notify()

@@ -14,10 +14,11 @@ from typing import Self, TypeVar
 import anyio
 
 from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
-from asyncfetch.client.engine import Engine, Opened, SinkFactory
+from asyncfetch.client.engine import Engine, Opened
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.hosts import Hosts, HostTable
 from asyncfetch.client.singles import Singles, as_request, response_of
+from asyncfetch.client.sinks import SinkFactory
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL, shown

@@ -11,21 +11,36 @@ import contextlib
 import errno
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from random import Random
 from time import monotonic
-from typing import Protocol
-
-import anyio
 
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.hosts import Hosts
+from asyncfetch.client.sinks import DISCARD, Sink, abort, not_saved
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, InvalidURL, LocalError, TotalTimeout
-from asyncfetch.result import Request, Response, Result
-from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
+from asyncfetch.errors import (
+    Cancelled,
+    ConnectTimeout,
+    FetchError,
+    HostUnavailable,
+    InvalidURL,
+    LocalError,
+    TotalTimeout,
+)
+from asyncfetch.result import Response, Result
+from asyncfetch.scheduler import (
+    ANSWERED,
+    CANCELLED,
+    Again,
+    Asked,
+    Outcome,
+    find_asked,
+    next_step,
+    outcome_of_failure,
+    outcome_of_status,
+)
 from asyncfetch.settings import Limits, Redirects, Retry
 from asyncfetch.streams.connection import OutOfDescriptors
 from asyncfetch.streams.exchange import Exchange, StaleConnection
@@ -34,35 +49,11 @@ from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.request import encode_request
 from asyncfetch.trace import Trace
 
-__all__ = ["Engine", "Opened", "Sink", "SinkFactory"]
+__all__ = ["Engine", "Opened"]
 
 _SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
-_ABORTING = 2.0  # seconds that a sink has to forget a body, even while everything around it is being cancelled
-_NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
-
-
-class Sink(Protocol):
-    """Where a body goes instead of into memory: some `write`, then `finish` or `abort`.
-
-    An OSError of it, `TimeoutError` included, is the `io` error of that result; anything else ends the list and is
-    raised to its consumer.
-    """
-
-    async def write(self, chunk: bytes) -> None:
-        """Take the next decoded bytes; the server is slowed down while this waits."""
-        ...
-
-    async def finish(self) -> None:
-        """The body is complete and whole. If this fails, `abort` follows."""
-        ...
-
-    async def abort(self) -> None:
-        """The body failed, was cancelled, or will be fetched again: forget all of it, within 2 seconds."""
-        ...
-
-
-SinkFactory = Callable[[Request, Response], Sink | None]
+_A_MOMENT = 1e-3  # seconds; a wait that was asked for, but the host's own back-off says how long it is
 
 
 @dataclass(slots=True)
@@ -74,22 +65,7 @@ class Opened:
     response: Response
     host: str
     began: float
-
-
-class _Discard:
-    """Takes a body that nobody wants to keep."""
-
-    async def write(self, chunk: bytes) -> None:
-        pass
-
-    async def finish(self) -> None:
-        pass
-
-    async def abort(self) -> None:
-        pass
-
-
-_DISCARD = _Discard()
+    outcome: Outcome = ANSWERED
 
 
 class Engine:
@@ -143,6 +119,8 @@ class Engine:
         host, began = fetch.host, monotonic()
         if fetch.timings.queue is None:
             fetch.timings.queue = began - fetch.added
+        if not fetch.load:
+            return self._refuse(fetch, host, began)
         if not fetch.history:
             fetch.attempts += 1
         try:
@@ -174,14 +152,15 @@ class Engine:
         opened.exchange.release()
         opened.response.num_bytes = opened.exchange.decoded
         opened.response.wire_bytes = opened.exchange.wire
-        return self._end(opened.fetch, opened.host, opened.began, response=opened.response)
+        return self._end(opened.fetch, opened.host, opened.began, opened.outcome, response=opened.response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
         """End a turn whose body failed while somebody was reading it: it is not tried again."""
         opened.exchange.discard()
         if self._turns.closed:
             error = Cancelled("the client was closed meanwhile")
-        return self._end(opened.fetch, opened.host, opened.began, error=error)
+        outcome = _outcome_of(opened.fetch, error)
+        return self._end(opened.fetch, opened.host, opened.began, outcome, error=error)
 
     def cancel(self, opened: Opened) -> None:
         """End a turn whose body nobody wants any more."""
@@ -195,26 +174,41 @@ class Engine:
         exchange = await self._send(fetch, began)
         try:
             response = fetch.make_response(exchange)
+            status, asked, outcome = response.status_code, None, ANSWERED
+            if status >= 400 or exchange.head.has_wishes:
+                asked = find_asked(response.raw_headers, status, time.time())
+                outcome = outcome_of_status(status, *(asked or (None, "")))
             url = fetch.redirected(response, self._most_redirects)
-            again = self._retries(fetch, response) if response.status_code >= 400 else None
+            again = self._retries(fetch, host, status, asked) if status >= 400 else None
             if url is None and again is None:
                 response.history = fetch.history
-                return Opened(fetch, exchange, response, host, began)
+                return Opened(fetch, exchange, response, host, began, outcome)
         except BaseException:
             exchange.discard()
             raise
         await exchange.drain()
         if again is not None:
-            self._try_again(fetch, host, again, f"http.{response.status_code // 100}xx")
+            self._try_again(fetch, host, again, f"http.{status // 100}xx", outcome)
             return None
         assert url is not None, "what is not retried is a redirect here"
         fetch.timings.total = monotonic() - began
         fetch.spent += fetch.timings.total
         fetch.follow_to(url, response)
         self._dress(fetch, host)
-        self._turns.release(fetch, host, ANSWERED)
-        self._turns.again(fetch, 0.0)
+        self._turns.release(fetch, host, outcome)
+        self._turns.again(fetch, self._wait_to_follow(fetch, host, asked))
         return None
+
+    def _wait_to_follow(self, fetch: Fetch, host: str, asked: Asked | None) -> float:
+        """Say how long a redirect has to wait before it is followed (RFC 9110 section 10.2.3).
+
+        On the host that asked, the whole host waits, and the redirect with it. Over its budget it does not wait.
+        """
+        if asked is None or fetch.host == host:
+            return 0.0
+        wait = min(asked.seconds, self._retry.max_wait, max(0.0, self._retry.wait_budget - fetch.waited))
+        fetch.waited += wait
+        return wait
 
     async def _send(self, fetch: Fetch, began: float) -> Exchange:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
@@ -235,6 +229,7 @@ class Engine:
                 fresh = True
                 continue
             except BaseException:
+                fetch.was_silent = exchange.was_silent
                 exchange.discard()
                 raise
             fetch.timings.ttfb = exchange.ttfb
@@ -274,7 +269,7 @@ class Engine:
             response.content = await opened.exchange.read_all()
         else:
             await self._pour(opened, sink)
-            if sink is not _DISCARD:
+            if sink is not DISCARD:
                 fetch.sink = sink
 
     def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
@@ -282,11 +277,11 @@ class Engine:
         if fetch.batch is None or fetch.batch.sink is None:
             return None
         if response.is_error:
-            return _DISCARD
+            return DISCARD
         try:
             return fetch.batch.sink(fetch.request, response)
         except OSError as error:
-            raise _not_saved(error) from error
+            raise not_saved(error) from error
 
     async def _pour(self, opened: Opened, sink: Sink) -> None:
         exchange = opened.exchange
@@ -297,41 +292,43 @@ class Engine:
                     await sink.write(piece)
             await sink.finish()
         except OSError as error:
-            await _abort(sink)
-            raise _not_saved(error) from error
+            await abort(sink)
+            raise not_saved(error) from error
         except BaseException:
-            await _abort(sink)
+            await abort(sink)
             raise
 
     # --- what comes next
 
-    def _retries(self, fetch: Fetch, response: Response) -> Again | None:
-        """Decide whether a status of 400 or above is tried again."""
-        field = response.field(b"retry-after")
-        pause = None if field is None else parse_retry_after(field, time.time())
-        step = next_step(fetch.attempts, "", response.status_code, pause, fetch.waited, self._retry, self._random)
+    def _retries(self, fetch: Fetch, host: str, status: int, asked: Asked | None) -> Again | None:
+        """Decide whether a status of 400 or above is tried again.
+
+        A 429 without a wish is one all the same where the host has answered others: then it only gets too many.
+        """
+        pause = None if asked is None else asked.seconds
+        if status == 429 and pause is None and self._turns.frontier.hosts[host].only_throttles:
+            pause = _A_MOMENT
+        step = next_step(fetch.attempts, "", status, pause, fetch.waited, self._retry, self._random)
         return step if isinstance(step, Again) else None
 
     def _failed(
         self, fetch: Fetch, host: str, began: float, error: FetchError, *, as_code: str = ""
     ) -> Result | None:
         """Decide whether an error is tried again, as one with the code `as_code` would be; the result if not."""
-        code = as_code or error.code
+        code, outcome = as_code or error.code, _outcome_of(fetch, error)
         step = next_step(fetch.attempts, code, None, None, fetch.waited, self._retry, self._random)
         if isinstance(step, Again):
-            self._try_again(fetch, host, step, error.code)
+            self._try_again(fetch, host, step, error.code, outcome)
             return None
-        return self._end(fetch, host, began, error=error)
+        return self._end(fetch, host, began, outcome, error=error)
 
-    def _try_again(self, fetch: Fetch, host: str, again: Again, code: str) -> None:
+    def _try_again(self, fetch: Fetch, host: str, again: Again, code: str, outcome: Outcome) -> None:
         """Queue another attempt; one that the host asked to wait for is none, and the whole host waits with it."""
-        stats = self._turns.stats
+        self._turns.release(fetch, host, outcome)
         if again.uses_attempt:
-            stats.retried(fetch.stats, code)
-            self._turns.release(fetch, host, FAILED if not code.startswith("http.") else ANSWERED)
+            self._turns.stats.retried(fetch.stats, code)
             delay = again.delay
         else:
-            self._turns.release(fetch, host, Outcome("throttled", again.delay))
             fetch.attempts -= 1
             fetch.waited += again.charge
             delay = 0.0
@@ -363,32 +360,32 @@ class Engine:
         self._turns.again(fetch, _SHORTAGE_PAUSE)
         return None
 
+    def _refuse(self, fetch: Fetch, host: str, began: float) -> Result:
+        """End a fetch whose host was given up; nothing is sent."""
+        error = HostUnavailable(self._turns.frontier.hosts[host].why_given_up)
+        return self._end(fetch, host, began, CANCELLED, error=error)
+
     def _end(
         self,
         fetch: Fetch,
         host: str,
         began: float,
+        outcome: Outcome,
         *,
         response: Response | None = None,
         error: FetchError | None = None,
     ) -> Result:
         fetch.timings.total = fetch.spent + monotonic() - began
-        self._turns.release(fetch, host, FAILED if error and error.phase in _NOT_ANSWERED else ANSWERED)
+        self._turns.release(fetch, host, outcome)
         result = fetch.make_result(response, error)
         self._turns.stats.ended(fetch.stats, result)
         return result
 
 
+def _outcome_of(fetch: Fetch, error: FetchError) -> Outcome:
+    return outcome_of_failure(error.code, was_silent=fetch.was_silent)
+
+
 def _is_shortage(error: BaseException | None) -> bool:
     """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
     return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in _SHORTAGE)
-
-
-def _not_saved(error: OSError) -> LocalError:
-    return LocalError(f"the body could not be saved: {error}")
-
-
-async def _abort(sink: Sink) -> None:
-    """Let a sink forget its body, even while the task is being cancelled; that it cannot is no news by now."""
-    with anyio.move_on_after(_ABORTING, shield=True), contextlib.suppress(OSError):
-        await sink.abort()

@@ -17,8 +17,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
-from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
-from asyncfetch.stats import HostStats, Stats
+from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Host, Lane, Outcome
+from asyncfetch.scheduler.lane import UNQUEUED
+from asyncfetch.stats import HostState, HostStats, Stats
 
 __all__ = ["Turns"]
 
@@ -57,6 +58,7 @@ class Turns:
         """Queue a fetch; `pump` gives it its turn."""
         fetch.stats = self._stats_of(fetch.host)
         self.frontier.add(fetch)
+        self._count_queued(fetch)
 
     def again(self, fetch: Fetch, delay: float) -> None:
         """Queue a fetch for another turn, before fresh ones, after `delay` seconds.
@@ -73,6 +75,7 @@ class Turns:
             self.frontier.add_later(fetch, monotonic() + delay)
         else:
             self.frontier.add(fetch, front=True)
+        self._count_queued(fetch)
         if fetch.waiter is not None:
             self.pump()
         else:
@@ -89,14 +92,27 @@ class Turns:
             await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
+                if fetch.ticket != UNQUEUED:
+                    fetch.stats.queued -= 1
                 self.frontier.drop(fetch)
             else:
                 self.release(fetch, fetch.host, CANCELLED)
             raise
 
+    def close_lane(self, lane: Lane) -> int:
+        """Give up everything that waits in a lane, and take no more; return how much that was."""
+        turns = self.frontier.close(lane)
+        for fetch in turns:
+            fetch.stats.queued -= 1
+        return len(turns)
+
     def slow_down(self, host_key: str, seconds_between: float) -> None:
         """Let at least so many seconds pass between two starts at a host (`host:port`), from its next one on."""
         self.frontier.slow_down(host_key, seconds_between)
+
+    def _count_queued(self, fetch: Fetch) -> None:
+        if not fetch.dropped:
+            fetch.stats.queued += 1
 
     def _stats_of(self, key: str) -> HostStats:
         found = self.stats.hosts.get(key)
@@ -122,13 +138,19 @@ class Turns:
         """Free the places of a turn that is over; `host` is where it went."""
         now = monotonic()
         self.stats.stopped(fetch.stats)
-        self.frontier.finished(host, outcome, now)
-        if outcome is ANSWERED:
-            if self.frontier.total < self._most:
-                self._recover()
-        elif outcome.kind == "throttled":
-            paused = self.frontier.host(host)
-            self.stats.paused(fetch.stats, paused.state, paused.reason, paused.paused_until)
+        changed = self.frontier.finished(host, outcome, now, fetch)
+        if outcome is ANSWERED and self.frontier.total < self._most:
+            self._recover()
+        if changed is not None and fetch.stats is not self.stats.others:
+            self._show(changed, fetch.stats)
+
+    def _show(self, host: Host, stats: HostStats) -> None:
+        """Let people see what has become of a host."""
+        stats.limit, stats.note = host.limit, host.note
+        if host.state is HostState.OK:
+            self.stats.paused(stats, HostState.OK, host.note, 0.0)
+        else:
+            self.stats.paused(stats, host.state, host.reason, host.paused_until)
 
     def _take(self) -> Fetch | None:
         fetch = self.frontier.take(monotonic())

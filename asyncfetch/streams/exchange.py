@@ -47,6 +47,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_before",
         "_body",
         "_decoder",
         "_framing",
@@ -90,7 +91,7 @@ class Exchange:
         """
         connection = self.connection
         reader = connection.reader
-        before = reader.received
+        before = self._before = reader.received
         sent = monotonic()
         connection.expect_head(sent, timeouts, total_at)
         connection.write(request)
@@ -106,10 +107,16 @@ class Exchange:
         self._framing = choose_framing(head, method)
         self._body = open_body(reader, self._framing, parser, connection.ended_cleanly)
 
-    def accept(self, max_body: int | None, on_wire: Callable[[int], None]) -> None:
+    @property
+    def was_silent(self) -> bool:
+        """Whether not a byte has come since the request was sent."""
+        return self.connection.reader.received == self._before
+
+    def accept(self, max_body: int | None, on_wire: Callable[[int], float | None]) -> None:
         """Prepare to read the content: choose the decoder, and allow `max_body` decoded bytes, None any number.
 
-        `on_wire` is told the number of body bytes as they come, as sent.
+        `on_wire` is told the number of body bytes as they come, as sent; it may return seconds to wait before more
+        are read.
 
         Raises:
             DecodingError: the content coding is not known.
@@ -143,7 +150,9 @@ class Exchange:
             return self._some_pieces(self._pieces)
         data = await self._body.read()
         self.wire += len(data)
-        self._on_wire(len(data))
+        wait = self._on_wire(len(data))
+        if wait:
+            await asyncio.sleep(wait)
         if self._decoder is not None:
             self._pieces = self._decode(data, self._decoder)
             return self._some_pieces(self._pieces)

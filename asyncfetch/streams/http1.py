@@ -41,6 +41,17 @@ _T = TypeVar("_T")
 _FOLDS = (b" ", b"\t")
 _START = b"HTTP/1."
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding"})
+_WISHES = b"wishes"  # no field's name: the key of all those by which a server says how it wants to be asked
+_KEYS = {name: name for name in _FRAMING_FIELDS} | dict.fromkeys(
+    (
+        b"retry-after",
+        b"ratelimit",
+        b"ratelimit-reset",
+        b"x-ratelimit-reset",
+        b"x-rate-limit-reset",
+    ),
+    _WISHES,
+)
 
 
 # --- RFC 9112 sections 4 and 5: the head of a response
@@ -54,7 +65,8 @@ class Head:
         status: 100 to 999.
         reason: the reason phrase; may be empty.
         fields: (name, value) as received, in order; values without blanks around them.
-        framing: values of the fields that frame the message, by lower-case name.
+        framing: values of the fields that frame the message, by lower-case name; those by which a server says how
+            it wants to be asked are together under a key of their own.
     """
 
     __slots__ = ("fields", "framing", "minor", "reason", "status")
@@ -73,6 +85,11 @@ class Head:
     def content_encoding(self) -> list[bytes] | None:
         """The values of the Content-Encoding fields, or None."""
         return self.framing.get(b"content-encoding")
+
+    @property
+    def has_wishes(self) -> bool:
+        """Whether a field may say how the server wants to be asked: Retry-After, RateLimit and their kin."""
+        return _WISHES in self.framing
 
 
 class HeadParser:
@@ -137,15 +154,14 @@ class HeadParser:
         return start
 
     def _learn_field(self, line: bytes) -> tuple[tuple[bytes, bytes], bytes]:
-        """Check a field line; return name and value, and the name in lower case if it frames messages."""
+        """Check a field line; return name and value, and under which key it is to be found again, if it is."""
         _check_line(line)
         name, colon, value = line.partition(b":")
         if not colon:
             raise MalformedMessage(f"a header line has no colon: {shown(line)}")
         if not _TOKEN.fullmatch(name):
             raise MalformedMessage(f"a header line has no valid name: {shown(line)}")
-        lower = name.lower()
-        meaning = ((name, value.strip(_BLANKS)), lower if lower in _FRAMING_FIELDS else b"")
+        meaning = ((name, value.strip(_BLANKS)), _KEYS.get(name.lower(), b""))
         _remember(self._fields, line, meaning)
         return meaning
 
