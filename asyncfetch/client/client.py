@@ -16,6 +16,7 @@ import anyio
 from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
 from asyncfetch.client.engine import Engine, Opened
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
+from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts, HostTable
 from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.sinks import SinkFactory
@@ -181,6 +182,7 @@ class Client:
                     redirects=self._redirects,
                     retry=self._retry,
                     hosts=self._hosts,
+                    flow=Flow(self.stats, self._politeness.limit_rate, self._hosts),
                     trace=self._trace,
                 )
                 self._turns.start(self._run_for_batch)

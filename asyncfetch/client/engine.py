@@ -12,11 +12,11 @@ import errno
 import math
 import time
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from time import monotonic
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.flow import BUFFERED, Flow
 from asyncfetch.client.hosts import Hosts
 from asyncfetch.client.sinks import DISCARD, Sink, abort, not_saved
 from asyncfetch.client.turns import Turns
@@ -80,6 +80,7 @@ class Engine:
         redirects: Redirects,
         retry: Retry,
         hosts: Hosts,
+        flow: Flow,
         trace: Trace | None,
     ) -> None:
         self._pool = pool
@@ -88,6 +89,7 @@ class Engine:
         self._most_redirects = redirects.most
         self._retry = retry
         self._hosts = hosts
+        self._flow = flow
         self._trace = trace
         self._parser = HeadParser()
         self._random = Random()  # noqa: S311
@@ -259,7 +261,10 @@ class Engine:
         """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
         fetch = opened.fetch
         max_body = usual if fetch.max_body is None else fetch.max_body
-        opened.exchange.accept(max_body, partial(self._turns.stats.came, fetch.stats))
+        on_wire, is_limited = self._flow.counter(fetch.stats, opened.host)
+        opened.exchange.accept(max_body, on_wire)
+        if is_limited:
+            opened.exchange.connection.reader.hold_back(BUFFERED)
 
     async def _read(self, opened: Opened) -> None:
         fetch, response = opened.fetch, opened.response

@@ -6,9 +6,10 @@ what it refused (the *ceiling*) for 15 s; each time it refuses that again, twice
 
 Down. A host that says "too many" (429) can mean two things. If more requests were under way than ever went well,
 it means *at once*, and loses three tenths of its places. Otherwise it means *a second*: then its answers of the
-last one or two seconds were what it takes, and requests are paced a little below that; the pace grows again by a
-sixth a second, and near what was refused waits as the ceiling does. If the one does not help, the next refusal is
-read as the other. What had been under way when it was last cut says nothing new (`host.py` sees to that).
+last one or two seconds were about what it takes, and requests are paced below that. The pace doubles each second
+until it is refused; then it grows by a sixth a second, and near what was refused waits as the ceiling does. If the
+one does not help, the next refusal is read as the other. What had been under way when it was last cut says nothing
+new (`host.py` sees to that).
 
 Two failures in a row (timeouts, resets, 503 without a field) count as "at once"; a single one is that URL's own. So
 does latency three times as long, and half a second at least, while no more answers come than before.
@@ -24,7 +25,7 @@ FIRST_PLACES = 4
 _KEPT = 0.7  # of the places, when there were too many
 _BELOW_WHAT_CAME = 0.95
 _MOST_AT_A_CUT = 0.7  # of a pace
-_GROWTH = 1.15  # of a pace, a second
+_SEARCH, _GROWTH = 2.0, 1.15  # of a pace, a second: before anything is known of it, and later
 _NEAR = 0.9  # of the pace that was refused
 _FIRST_HOLD, _LONGEST_HOLD = 15.0, 120.0
 _WINDOW = 1.0
@@ -108,7 +109,7 @@ class Adapt:
             self._proven = max(self._proven, self.limit)
             self._raise_limit(now)
         if self.rate:
-            self._raise_rate(now)
+            self._raise_rate(now, is_binding=load < self.limit)
         if latency > 0:
             self._latency += (latency - self._latency) * (_SMOOTHING if self._latency else 1.0)
         self._fastest = min(self._fastest * 1.02, self._latency)
@@ -128,11 +129,17 @@ class Adapt:
                 return
         self.limit = min(self.limit + 1, self._most)
 
-    def _raise_rate(self, now: float) -> None:
-        passed = min(now - self._grown_at, 1.0)
-        self._grown_at = now
-        if self.rate < _NEAR * self._rate_ceiling or now >= self._rate_probe_at:
+    def _raise_rate(self, now: float, *, is_binding: bool) -> None:
+        passed = min(max(0.0, now - self._grown_at), 1.0)
+        self._grown_at = max(now, self._grown_at)
+        if not is_binding:
+            return
+        if self._rate_ceiling == math.inf:
+            self.rate *= _SEARCH**passed
+        elif now >= self._rate_probe_at:
             self.rate *= _GROWTH**passed
+        else:
+            self.rate = max(self.rate, min(self.rate * _GROWTH**passed, _NEAR * self._rate_ceiling))
 
     def _close_window(self, load: int, now: float) -> None:
         """Every second or so: is a pace still of use, and is it our number that makes the host slow?"""
@@ -160,12 +167,15 @@ class Adapt:
             why: the reason, for people.
         """
         came = self._rate_that_came(now)
+        if not came and self.why:
+            return  # nothing was answered since it was last cut: the pause was too short, that is all
         if load > max(self._proven, 1) or not came:
             self._lower_limit(load, now, why)
         else:
             self._lower_rate(came, now, why)
             self._proven = max(1, load - 1)
-        self._earlier, self._answers, self._since = (0, 0.0), 0, max(now, resumes_at)
+        self._earlier, self._answers = (0, 0.0), 0
+        self._since = self._grown_at = max(now, resumes_at)
 
     def failed(self, load: int, now: float, why: str) -> None:
         """Learn from failures in a row that are news: fewer at once."""
@@ -180,14 +190,14 @@ class Adapt:
         self.why = why
 
     def _lower_rate(self, came: float, now: float, why: str) -> None:
-        before = self.rate or came
-        again = before >= _NEAR * self._rate_ceiling
-        self._rate_hold = min(2 * self._rate_hold, _LONGEST_HOLD) if self.rate and again else _FIRST_HOLD
-        self._rate_probe_at = now + self._rate_hold
-        self._rate_ceiling = before
-        least = _MOST_AT_A_CUT * self.rate if self.rate else 0.0
-        self.rate = min(_BELOW_WHAT_CAME * before, max(_BELOW_WHAT_CAME * came, least))
-        self._grown_at = now
+        if not self.rate:
+            self.rate = _BELOW_WHAT_CAME * came
+        else:
+            again = now >= self._rate_probe_at
+            self._rate_hold = min(2 * self._rate_hold, _LONGEST_HOLD) if again else _FIRST_HOLD
+            self._rate_probe_at = now + self._rate_hold
+            self._rate_ceiling = self.rate
+            self.rate = min(_BELOW_WHAT_CAME * self.rate, max(_BELOW_WHAT_CAME * came, _MOST_AT_A_CUT * self.rate))
         self.why = why
 
     def _rate_that_came(self, now: float) -> float:

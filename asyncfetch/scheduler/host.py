@@ -197,12 +197,12 @@ class Host:
             return
         adapt = self._learning(now)
         answers = self._granted - self.credit
-        if start is None or start.began <= self._cut_at:
-            adapt.count(answers)
-        else:
-            adapt.answered(answers, start.load, start.latency(now), now)
-            if adapt.limit < self.limit:
-                self._cut_at = now
+        if start is not None and start.began <= self._cut_at:
+            self.credit = self._granted = 1
+            return
+        adapt.answered(answers, *((1, 0.0) if start is None else (start.load, start.latency(now))), now)
+        if adapt.limit < self.limit:
+            self._cut_at = now
         self._adopt(adapt)
 
     def _refused(self, outcome: Outcome, now: float, rng: Random, start: Start | None, *, is_news: bool) -> None:
