@@ -21,6 +21,7 @@ from asyncfetch.cli.options import (
     ClientOptions,
     connection_options,
     limit_options,
+    politeness_options,
     redirect_option,
     request_options,
     stop_options,
@@ -102,6 +103,7 @@ def app(ctx: click.Context) -> None:
     help="With -c, fetch again what failed: all, or codes as in dns,timeout,http.5xx. The last record counts.",
 )  # fmt: skip
 @limit_options
+@politeness_options
 @stop_options
 @request_options
 @redirect_option("-L/", "--location/--no-location", default=True, show_default=True, help="Follow redirects.")

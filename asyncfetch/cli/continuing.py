@@ -31,7 +31,7 @@ _MEANING = {
 _HARMLESS = (
     "max_time", "connect_timeout", "head_timeout", "read_timeout", "speed_limit", "speed_time", "insecure",
     "cacert", "ipv4", "ipv6", "resolve", "public_only", "allow_net", "deny_net", "loop", "jobs", "max_per_host",
-    "retry", "max_filesize",
+    "retry", "max_filesize", "rate", "delay", "global_rate", "limit_rate", "adapt", "max_wait",
 )  # fmt: skip
 _INPUT = ("sources", "input_file")
 _SECRET = re.compile(r"auth|cookie|token|key|secret|passw|session|signature|credential", re.IGNORECASE)
@@ -100,7 +100,7 @@ def _merged(options: Options, given: set[str], settings: dict[str, Any]) -> dict
         )
     left = [name for name in (*_MEANING, *_HARMLESS) if name not in given]
     left += [] if has_input else list(_INPUT)
-    merged = {**options, **{name: old[name] for name in left}}
+    merged = {**options, **{name: old[name] for name in left if name in old}}
     merged["headers"] = old["headers"] + tuple(h for h in options["headers"] if _is_secret(*h))
     return merged
 

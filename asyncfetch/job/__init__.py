@@ -1,6 +1,6 @@
 """A list, run to its end, whatever happens on the way.
 
-`sources` reads the list (what a line is: `lines`); `runner` lets the client fetch it and knows when to stop;
+`sources` reads the list (what a line is: `lines`); `runner` lets the client fetch it, up to one of the `ends`;
 `recorder` writes in batches: bodies through `bodies` (what they are called: `names`; safe directories: `folders`),
 then their lines through `journal`. `outcome` is what is left to say, `errors` what can end a run. So that a run can
 be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a results file, `compact` tidies it.
@@ -12,18 +12,22 @@ be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a 
 
 from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.compact import Compacted, compact
+from asyncfetch.job.ends import DEADLINE, MAX_FAILURES, TAIL_RATE, Ends, TailSeen
 from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
 from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
 from asyncfetch.job.journal import Journal, open_journal
 from asyncfetch.job.outcome import JobOutcome
-from asyncfetch.job.runner import MAX_FAILURES, Job
+from asyncfetch.job.runner import Job
 from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.job.sources import Place, Sources, open_sources
 
 __all__ = [
+    "DEADLINE",
     "MAX_FAILURES",
+    "TAIL_RATE",
     "Bodies",
     "Compacted",
+    "Ends",
     "Job",
     "JobError",
     "JobOutcome",
@@ -37,6 +41,7 @@ __all__ = [
     "Safeguard",
     "SourceError",
     "Sources",
+    "TailSeen",
     "compact",
     "job_file_of",
     "open_journal",

@@ -15,7 +15,7 @@ from random import Random
 from asyncfetch.scheduler import ANSWERED, Frontier, Manners, Outcome, Turn
 from asyncfetch.settings import Limits
 
-__all__ = ["PaperHost", "Run", "at_once", "bucket", "fixed_window", "simulate", "sliding_window"]
+__all__ = ["PaperHost", "Simulation", "at_once", "bucket", "fixed_window", "sliding_window"]
 
 Policy = Callable[[float, int], bool]
 """Whether a request is taken that arrives at a time, while so many (it included) are in progress."""
@@ -91,65 +91,73 @@ class PaperHost:
         return sum(start <= at < end for at in self.answered) / (end - start)
 
 
-@dataclass
-class Run:
-    """What became of a list."""
+class Simulation:
+    """A list at hosts on paper, fetched as the client would.
 
-    seconds: float
-    ended: Counter[str]
-    starts: dict[str, list[float]]
+    Attributes:
+        now: the time.
+        ended: how many turns have been answered, by host.
+        starts: when turns began, by host.
+    """
 
+    def __init__(
+        self, hosts: dict[str, PaperHost], urls: int, *, manners: Manners, seed: int = 1, total: int = 100
+    ) -> None:
+        self.now = 0.0
+        self.ended: Counter[str] = Counter()
+        self.starts: dict[str, list[float]] = {key: [] for key in hosts}
+        self._hosts = hosts
+        self._rng = Random(seed)
+        self._events: list[tuple[float, int, str, Turn]] = []
+        self._number = 0
+        self.frontier: Frontier[Turn] = Frontier(Limits(total=total), self._rng, manners=manners)
+        lane = self.frontier.lane()
+        for _ in range(urls):
+            for key in hosts:
+                self.frontier.add(Turn(key, lane))
 
-def simulate(
-    hosts: dict[str, PaperHost], urls: int, *, manners: Manners, seed: int = 1, until: float = 1e9, total: int = 100
-) -> Run:
-    """Fetch so many URLs from each host, as the client would, and say how that went."""
-    rng = Random(seed)
-    frontier: Frontier[Turn] = Frontier(Limits(total=total), rng, manners=manners)
-    lane = frontier.lane()
-    for _ in range(urls):
-        for key in hosts:
-            frontier.add(Turn(key, lane))
-    run = Run(0.0, Counter(), {key: [] for key in hosts})
-    events: list[tuple[float, int, str, Turn]] = []
-    now, number = 0.0, 0
+    def run(self, until: float = 1e9) -> None:
+        """Go on until everything is answered, or until then."""
+        while self.now < until and self._step():
+            pass
 
-    def later(seconds: float, what: str, turn: Turn) -> None:
-        nonlocal number
-        number += 1
-        heappush(events, (now + seconds, number, what, turn))
-
-    while now < until:
-        while (turn := frontier.take(now)) is not None:
-            run.starts[turn.host].append(now)
-            later(_WAY, "arrives", turn)
-        wake_at = frontier.wake_at()
-        if not events and wake_at is None:
-            break
-        if not events or (wake_at is not None and wake_at + 0.001 < events[0][0]):
-            assert wake_at is not None
-            now = max(now, wake_at + rng.random() * 0.001)
-            continue
-        now, _, what, turn = heappop(events)
-        host = hosts[turn.host]
-        if what == "arrives":
-            host.in_progress += 1
-            host.most_at_once = max(host.most_at_once, host.in_progress)
-            if host.policy(now, host.in_progress):
-                later(host.latency * rng.uniform(0.8, 1.2), "answered", turn)
-            else:
-                host.in_progress -= 1
-                host.refused.append(now)
-                later(_WAY, "refused", turn)
-        elif what == "answered":
-            host.in_progress -= 1
-            host.answered.append(now)
-            later(_WAY, "ended", turn)
-        elif what == "ended":
-            frontier.finished(turn.host, ANSWERED, now, turn)
-            run.ended[turn.host] += 1
+    def _step(self) -> bool:
+        while (turn := self.frontier.take(self.now)) is not None:
+            self.starts[turn.host].append(self.now)
+            self._later(_WAY, "arrives", turn)
+        wake_at, events = self.frontier.wake_at(), self._events
+        if wake_at is not None and (not events or wake_at + 0.001 < events[0][0]):
+            self.now = max(self.now, wake_at + self._rng.random() * 0.001)
+        elif events:
+            self.now, _, what, turn = heappop(events)
+            getattr(self, f"_{what}")(turn, self._hosts[turn.host])
         else:
-            frontier.finished(turn.host, Outcome("throttled", host.retry_after, "429s"), now, turn)
-            frontier.add(turn, front=True)
-    run.seconds = now
-    return run
+            return False
+        return True
+
+    def _later(self, seconds: float, what: str, turn: Turn) -> None:
+        self._number += 1
+        heappush(self._events, (self.now + seconds, self._number, what, turn))
+
+    def _arrives(self, turn: Turn, host: PaperHost) -> None:
+        host.in_progress += 1
+        host.most_at_once = max(host.most_at_once, host.in_progress)
+        if host.policy(self.now, host.in_progress):
+            self._later(host.latency * self._rng.uniform(0.8, 1.2), "answered", turn)
+        else:
+            host.in_progress -= 1
+            host.refused.append(self.now)
+            self._later(_WAY, "refused", turn)
+
+    def _answered(self, turn: Turn, host: PaperHost) -> None:
+        host.in_progress -= 1
+        host.answered.append(self.now)
+        self._later(_WAY, "finished", turn)
+
+    def _finished(self, turn: Turn, host: PaperHost) -> None:
+        self.frontier.finished(turn.host, ANSWERED, self.now, turn)
+        self.ended[turn.host] += 1
+
+    def _refused(self, turn: Turn, host: PaperHost) -> None:
+        self.frontier.finished(turn.host, Outcome("throttled", host.retry_after, "429s"), self.now, turn)
+        self.frontier.add(turn, front=True)
