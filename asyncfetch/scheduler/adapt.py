@@ -23,10 +23,10 @@ __all__ = ["FIRST_PLACES", "Adapt"]
 
 FIRST_PLACES = 4
 _KEPT = 0.7  # of the places, when there were too many
-_BELOW_WHAT_CAME = 0.95
+_BELOW_WHAT_CAME, _ABOVE_WHAT_CAME = 0.95, 1.1
 _MOST_AT_A_CUT = 0.7  # of a pace
 _SEARCH, _GROWTH = 2.0, 1.15  # of a pace, a second: before anything is known of it, and later
-_NEAR = 0.9  # of the pace that was refused
+_NEAR = 0.93  # of the pace that was refused
 _FIRST_HOLD, _LONGEST_HOLD = 15.0, 120.0
 _WINDOW = 1.0
 _SLOWER, _SLOW_AT_LEAST = 3.0, 0.5
@@ -105,16 +105,17 @@ class Adapt:
             now: the time.
         """
         self._answers += answers
-        if load >= self.limit:
+        is_full = load >= self.limit
+        if is_full:
             self._proven = max(self._proven, self.limit)
             self._raise_limit(now)
         if self.rate:
-            self._raise_rate(now, is_binding=load < self.limit)
+            self._raise_rate(now, is_binding=not is_full)
         if latency > 0:
             self._latency += (latency - self._latency) * (_SMOOTHING if self._latency else 1.0)
         self._fastest = min(self._fastest * 1.02, self._latency)
         if now - self._since >= _WINDOW:
-            self._close_window(load, now)
+            self._close_window(now, is_full=is_full)
 
     def _raise_limit(self, now: float) -> None:
         if self._ceiling == math.inf:
@@ -141,15 +142,15 @@ class Adapt:
         else:
             self.rate = max(self.rate, min(self.rate * _GROWTH**passed, _NEAR * self._rate_ceiling))
 
-    def _close_window(self, load: int, now: float) -> None:
+    def _close_window(self, now: float, *, is_full: bool) -> None:
         """Every second or so: is a pace still of use, and is it our number that makes the host slow?"""
         seconds = now - self._since
         speed = self._answers / seconds
-        if self.rate and speed < 0.5 * self.rate and load >= self.limit:  # it is not the pace that holds it back
+        if self.rate and speed < 0.5 * self.rate and is_full:  # it is not the pace that holds it back
             self.rate, self._rate_ceiling, self._rate_hold = 0.0, math.inf, _FIRST_HOLD
             self._forget_why()
         is_slow = self._latency >= max(_SLOW_AT_LEAST, _SLOWER * self._fastest)
-        if is_slow and load >= self.limit > 1 and speed <= 1.1 * self._speed:
+        if is_slow and is_full and self.limit > 1 and speed <= 1.1 * self._speed:
             self._lower_limit(self.limit, now, "slow answers")
         self._speed = max(speed, 0.9 * self._speed)
         self._earlier = (self._answers, seconds)
@@ -167,13 +168,13 @@ class Adapt:
             why: the reason, for people.
         """
         came = self._rate_that_came(now)
-        if not came and self.why:
-            return  # nothing was answered since it was last cut: the pause was too short, that is all
+        if not came and self.why and load == 1:
+            return  # the first one since it was last cut: the pause was too short, that is all
         if load > max(self._proven, 1) or not came:
             self._lower_limit(load, now, why)
         else:
             self._lower_rate(came, now, why)
-            self._proven = max(1, load - 1)
+            self._proven = max(1, int(load * _KEPT))
         self._earlier, self._answers = (0, 0.0), 0
         self._since = self._grown_at = max(now, resumes_at)
 
@@ -196,7 +197,7 @@ class Adapt:
             again = now >= self._rate_probe_at
             self._rate_hold = min(2 * self._rate_hold, _LONGEST_HOLD) if again else _FIRST_HOLD
             self._rate_probe_at = now + self._rate_hold
-            self._rate_ceiling = self.rate
+            self._rate_ceiling = math.sqrt(self.rate * min(self.rate, _ABOVE_WHAT_CAME * came))
             self.rate = min(_BELOW_WHAT_CAME * self.rate, max(_BELOW_WHAT_CAME * came, _MOST_AT_A_CUT * self.rate))
         self.why = why
 
