@@ -141,11 +141,16 @@ class Turns:
         changed = self.frontier.finished(host, outcome, now, fetch)
         if outcome is ANSWERED and self.frontier.total < self._most:
             self._recover()
-        if changed is not None and fetch.stats is not self.stats.others:
+        if changed is not None:
             self._show(changed, fetch.stats)
 
     def _show(self, host: Host, stats: HostStats) -> None:
-        """Let people see what has become of a host."""
+        """Let people see what has become of a host; and give its new places out, if it has more now."""
+        if stats is self.stats.others:
+            self._loop.call_soon(self.pump)  # nobody knows what its limit was
+            return
+        if host.limit > stats.limit:
+            self._loop.call_soon(self.pump)
         stats.limit, stats.note = host.limit, host.note
         if host.state is HostState.OK:
             self.stats.paused(stats, HostState.OK, host.note, 0.0)
