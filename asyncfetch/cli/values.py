@@ -110,7 +110,13 @@ def speed(text: str | int) -> int:
 
 def pause(text: str | float) -> float:
     """Read a time in seconds, 0 or more."""
-    return 0.0 if str(text) in ("0", "0.0") else seconds(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (0 <= value < math.inf):
+        raise click.BadParameter(f"{shown(str(text))} is not a time: give seconds, 0 or more, such as 1 or 0.5")
+    return value
 
 
 def failures(text: str | float) -> int | float:

@@ -18,7 +18,7 @@ import anyio
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.sinks import SinkFactory
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import InvalidURL
+from asyncfetch.errors import HostUnavailable, InvalidURL
 from asyncfetch.result import Request, Result
 from asyncfetch.settings import Limits
 from asyncfetch.url import redacted
@@ -150,7 +150,7 @@ class Batch:
         index = request.index or self._count
         try:
             fetch = self._make(self, request, index)
-        except InvalidURL as error:
+        except (InvalidURL, HostUnavailable) as error:
             self._refuse(request, index, error)
         else:
             self._outstanding += 1
@@ -159,11 +159,12 @@ class Batch:
                 self._turns.pump()
         return self._count % _FED_AT_ONCE == 0 or self._must_wait
 
-    def _refuse(self, request: Request, index: int, error: InvalidURL) -> None:
-        """Give the result of an entry that cannot be fetched."""
+    def _refuse(self, request: Request, index: int, error: InvalidURL | HostUnavailable) -> None:
+        """Give the result of an entry that cannot be fetched, or whose host was given up."""
         error.url = redacted(request.url)
         result = Result(index=index, request=request, error=error, ended=time.time())
-        self._turns.stats.ended(None, result)
+        stats = self._turns.stats
+        stats.ended(stats.hosts.get(error.host) if isinstance(error, HostUnavailable) else None, result)
         self._outstanding += 1
         self.deliver(result)
 

@@ -22,7 +22,7 @@ from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.sinks import SinkFactory
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import InvalidURL, shown
+from asyncfetch.errors import HostUnavailable, InvalidURL, shown
 from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
 from asyncfetch.scheduler import CANCELLED, Frontier, Lane, Manners
 from asyncfetch.settings import Limits, Network, Politeness, Redirects, Retry, Timeouts, TLSSettings
@@ -291,7 +291,7 @@ class Client:
         self._check_open()
         try:
             return self._make_fetch(self._turns.single, request, 1)
-        except InvalidURL as error:
+        except (InvalidURL, HostUnavailable) as error:
             error.url = redacted(request.url)
             raise
 
@@ -359,12 +359,16 @@ class Client:
 
         Raises:
             InvalidURL: it cannot be fetched.
+            HostUnavailable: its host was given up, and has not rested yet.
         """
         if request.invalid:
             raise InvalidURL(request.invalid)
         if request.method not in _METHODS:
             raise InvalidURL(f"the method {shown(str(request.method))} is not GET or HEAD")
-        fetch = Fetch(lane, request, index, Url.parse(request.url))
+        url = Url.parse(request.url)
+        if self._turns.unavailable:
+            self._turns.check_available(url.origin.key)
+        fetch = Fetch(lane, request, index, url)
         fetch.blocks, fetch.timeouts = self._hosts.blocks, self._timeouts
         if self._hosts.are_special or request.headers is not None or request.timeouts is not None:
             self._hosts.dress(fetch)

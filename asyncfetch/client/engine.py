@@ -367,7 +367,7 @@ class Engine:
 
     def _refuse(self, fetch: Fetch, host: str, began: float) -> Result:
         """End a fetch whose host was given up; nothing is sent."""
-        error = HostUnavailable(self._turns.frontier.hosts[host].why_given_up)
+        error = HostUnavailable(self._turns.frontier.hosts[host].why_given_up, host=host)
         return self._end(fetch, host, began, CANCELLED, error=error)
 
     def _end(

@@ -10,6 +10,7 @@ Whoever frees a place sees that it is given out again: a worker takes its next t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
@@ -17,11 +18,14 @@ import anyio
 from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.errors import HostUnavailable
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Host, Lane, Outcome
 from asyncfetch.scheduler.lane import UNQUEUED
 from asyncfetch.stats import HostState, HostStats, Stats
 
 __all__ = ["Turns"]
+
+_UNAVAILABLE_AT_MOST = 10_000
 
 
 class Turns:
@@ -31,6 +35,8 @@ class Turns:
         frontier: decides whose turn it is.
         stats: counts what is in flight.
         single: the lane of single requests.
+        unavailable: of some of the hosts that were given up, until when, and why, by key: what is for them need not
+            be queued at all.
         closed: the client is closing.
     """
 
@@ -40,6 +46,7 @@ class Turns:
         self.closed = False
         self._most = frontier.total
         self._answers = 0
+        self.unavailable: dict[str, tuple[float, str]] = {}
         self._group = group
         self._run: Callable[[Fetch], Awaitable[None]] | None = None
         self._loop = asyncio.get_running_loop()
@@ -99,6 +106,18 @@ class Turns:
                 self.release(fetch, fetch.host, CANCELLED)
             raise
 
+    def check_available(self, key: str) -> None:
+        """Do nothing, unless a host was given up and has not rested yet.
+
+        Raises:
+            HostUnavailable: it was.
+        """
+        until, why = self.unavailable.get(key, (math.inf, ""))
+        if until <= monotonic():
+            del self.unavailable[key]
+        elif why:
+            raise HostUnavailable(why, host=key)
+
     def close_lane(self, lane: Lane) -> int:
         """Give up everything that waits in a lane, and take no more; return how much that was."""
         turns = self.frontier.close(lane)
@@ -152,6 +171,8 @@ class Turns:
         if host.limit > stats.limit:
             self._loop.call_soon(self.pump)
         stats.limit, stats.note = host.limit, host.note
+        if host.given_up_until and len(self.unavailable) < _UNAVAILABLE_AT_MOST:
+            self.unavailable[host.key] = (host.given_up_until, host.why_given_up)
         if host.state is HostState.OK:
             self.stats.paused(stats, HostState.OK, host.note, 0.0)
         else:

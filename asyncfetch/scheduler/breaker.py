@@ -34,6 +34,11 @@ class Breaker:
         self._probe = 0
         self._failed_at = -math.inf
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether the host was given up, and no probe is due or under way."""
+        return self.given_up and self.rests_until < math.inf
+
     def failed(self, began: float, now: float, manners: Manners, why: str) -> float:
         """Count a failure; return when the next probe is due, or 0 if the host is not waiting for one.
 

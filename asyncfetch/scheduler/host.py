@@ -120,6 +120,12 @@ class Host:
         return (self._has_answered or self._granted > self.credit) and self._streak < _HOPELESS
 
     @property
+    def given_up_until(self) -> float:
+        """When it will have rested, if it was given up and is not being probed; otherwise 0."""
+        breaker = self._breaker
+        return breaker.rests_until if breaker is not None and breaker.is_resting else 0.0
+
+    @property
     def why_given_up(self) -> str:
         """Why nothing is sent to it any more, in a sentence."""
         breaker = self._breaker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from contextlib import AsyncExitStack
-from time import monotonic
+from time import monotonic, process_time
 
 import pytest
 
@@ -310,3 +310,33 @@ async def test_places_that_a_host_gains_are_used_although_nothing_is_added() -> 
     async with FaultServer({"*": Reply(200, b"x", delay=0.02)}) as server, Client() as client:
         assert codes(await all_of(client, [server.url(f"/{n}") for n in range(60)])) == {"ok": 60}
     assert server.seen.most_at_once == 6
+
+
+@pytest.mark.slow
+async def test_a_hundred_thousand_urls_of_a_dead_host_cost_next_to_nothing() -> None:
+    """A handful of connects; most of the URLs are not even queued. The bound on CPU is for a busy machine."""
+    port, number = unused_port(), 100_000
+    async with Client(politeness=QUICK) as client:
+        begun, found = process_time(), Counter[str]()
+        async for result in client.fetch_many(f"http://{ONE}:{port}/{n}" for n in range(number)):
+            found[result.code or "ok"] += 1
+        spent = process_time() - begun
+        [stats] = client.stats.hosts.values()
+    assert found.total() == stats.done == stats.failed == number
+    assert found["host.unavailable"] > number - 10
+    assert client.stats.total.retries < 12
+    assert spent < 3
+
+
+@pytest.mark.slow
+async def test_a_host_that_was_given_up_is_asked_again_after_a_rest() -> None:
+    """A service that runs for days does not write a host off for ever."""
+    port = unused_port()
+    async with Client(politeness=Politeness(probes=(), rest=0.3), retry=Retry(attempts=1)) as client:
+        await all_of(client, [f"http://{ONE}:{port}/{n}" for n in range(9)])
+        with pytest.raises(HostUnavailable):
+            await client.get(f"http://{ONE}:{port}/")
+        async with FaultServer({"*": X}, port=port) as server:
+            await asyncio.sleep(0.4)
+            results = await all_of(client, [server.url(f"/{n}") for n in range(9)])
+    assert codes(results) == {"ok": 9}
