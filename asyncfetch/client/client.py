@@ -182,7 +182,7 @@ class Client:
                     redirects=self._redirects,
                     retry=self._retry,
                     hosts=self._hosts,
-                    flow=Flow(self.stats, self._politeness.limit_rate, self._hosts),
+                    flow=Flow.needed(self.stats, self._politeness.limit_rate, self._hosts),
                     trace=self._trace,
                 )
                 self._turns.start(self._run_for_batch)

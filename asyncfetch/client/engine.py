@@ -12,6 +12,7 @@ import errno
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from time import monotonic
 
@@ -44,7 +45,7 @@ from asyncfetch.scheduler import (
 from asyncfetch.settings import Limits, Redirects, Retry
 from asyncfetch.streams.connection import OutOfDescriptors
 from asyncfetch.streams.exchange import Exchange, StaleConnection
-from asyncfetch.streams.http1 import HeadParser
+from asyncfetch.streams.http1 import WISHES, HeadParser
 from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.request import encode_request
 from asyncfetch.trace import Trace
@@ -80,7 +81,7 @@ class Engine:
         redirects: Redirects,
         retry: Retry,
         hosts: Hosts,
-        flow: Flow,
+        flow: Flow | None,
         trace: Trace | None,
     ) -> None:
         self._pool = pool
@@ -177,7 +178,7 @@ class Engine:
         try:
             response = fetch.make_response(exchange)
             status, asked, outcome = response.status_code, None, ANSWERED
-            if status >= 400 or exchange.head.has_wishes:
+            if status >= 400 or WISHES in exchange.head.framing:
                 asked = find_asked(response.raw_headers, status, time.time())
                 outcome = outcome_of_status(status, *(asked or (None, "")))
             url = fetch.redirected(response, self._most_redirects)
@@ -261,9 +262,10 @@ class Engine:
         """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
         fetch = opened.fetch
         max_body = usual if fetch.max_body is None else fetch.max_body
-        on_wire, is_limited = self._flow.counter(fetch.stats, opened.host)
-        opened.exchange.accept(max_body, on_wire)
-        if is_limited:
+        if self._flow is None:
+            opened.exchange.accept(max_body, partial(self._turns.stats.came, fetch.stats))
+        else:
+            opened.exchange.accept(max_body, self._flow.counter(fetch.stats, opened.host))
             opened.exchange.connection.reader.hold_back(BUFFERED)
 
     async def _read(self, opened: Opened) -> None:

@@ -30,19 +30,20 @@ class Flow:
         self._hosts = hosts
         self._paces: dict[str, Pace | None] = {}
 
-    def counter(self, host: HostStats, key: str) -> tuple[Callable[[int], float | None], bool]:
-        """Return what to tell of bytes that come from a host, and whether its speed is limited."""
-        own = self._pace_of(key) if self._hosts.are_special else None
-        if own is None and self._total is None:
-            return partial(self._stats.came, host), False
-        return partial(self._came, host, own), True
+    @classmethod
+    def needed(cls, stats: Stats, limit_rate: int | None, hosts: Hosts) -> Flow | None:
+        """Return one if any speed may be limited."""
+        return cls(stats, limit_rate, hosts) if limit_rate is not None or hosts.are_special else None
+
+    def counter(self, host: HostStats, key: str) -> Callable[[int], float]:
+        """Return what to tell of bytes that come from a host; it says how many seconds to wait for more."""
+        return partial(self._came, host, self._pace_of(key) if self._hosts.are_special else None)
 
     def _came(self, host: HostStats, own: Pace | None, wire_bytes: int) -> float:
         """Count bytes; return how many seconds to wait before more are read."""
         self._stats.came(host, wire_bytes)
         now = monotonic()
-        waits = [pace.spend(wire_bytes, now) for pace in (self._total, own) if pace is not None]
-        return max(waits)
+        return max((pace.spend(wire_bytes, now) for pace in (self._total, own) if pace is not None), default=0.0)
 
     def _pace_of(self, key: str) -> Pace | None:
         if key not in self._paces:

@@ -65,7 +65,8 @@ class Turns:
         """Queue a fetch; `pump` gives it its turn."""
         fetch.stats = self._stats_of(fetch.host)
         self.frontier.add(fetch)
-        self._count_queued(fetch)
+        if not fetch.dropped:
+            fetch.stats.queued += 1
 
     def again(self, fetch: Fetch, delay: float) -> None:
         """Queue a fetch for another turn, before fresh ones, after `delay` seconds.
@@ -82,7 +83,8 @@ class Turns:
             self.frontier.add_later(fetch, monotonic() + delay)
         else:
             self.frontier.add(fetch, front=True)
-        self._count_queued(fetch)
+        if not fetch.dropped:
+            fetch.stats.queued += 1
         if fetch.waiter is not None:
             self.pump()
         else:
@@ -128,10 +130,6 @@ class Turns:
     def slow_down(self, host_key: str, seconds_between: float) -> None:
         """Let at least so many seconds pass between two starts at a host (`host:port`), from its next one on."""
         self.frontier.slow_down(host_key, seconds_between)
-
-    def _count_queued(self, fetch: Fetch) -> None:
-        if not fetch.dropped:
-            fetch.stats.queued += 1
 
     def _stats_of(self, key: str) -> HostStats:
         found = self.stats.hosts.get(key)

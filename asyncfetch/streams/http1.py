@@ -14,6 +14,7 @@ from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLar
 from asyncfetch.streams.wire import WireReader
 
 __all__ = [
+    "WISHES",
     "Framing",
     "Head",
     "HeadParser",
@@ -41,7 +42,7 @@ _T = TypeVar("_T")
 _FOLDS = (b" ", b"\t")
 _START = b"HTTP/1."
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding"})
-_WISHES = b"wishes"  # no field's name: the key of all those by which a server says how it wants to be asked
+WISHES = b"wishes"  # no field's name: the key of all those by which a server says how it wants to be asked
 _KEYS = {name: name for name in _FRAMING_FIELDS} | dict.fromkeys(
     (
         b"retry-after",
@@ -50,7 +51,7 @@ _KEYS = {name: name for name in _FRAMING_FIELDS} | dict.fromkeys(
         b"x-ratelimit-reset",
         b"x-rate-limit-reset",
     ),
-    _WISHES,
+    WISHES,
 )
 
 
@@ -66,7 +67,7 @@ class Head:
         reason: the reason phrase; may be empty.
         fields: (name, value) as received, in order; values without blanks around them.
         framing: values of the fields that frame the message, by lower-case name; those by which a server says how
-            it wants to be asked are together under a key of their own.
+            it wants to be asked (Retry-After, RateLimit and their kin) are together under `WISHES`.
     """
 
     __slots__ = ("fields", "framing", "minor", "reason", "status")
@@ -85,11 +86,6 @@ class Head:
     def content_encoding(self) -> list[bytes] | None:
         """The values of the Content-Encoding fields, or None."""
         return self.framing.get(b"content-encoding")
-
-    @property
-    def has_wishes(self) -> bool:
-        """Whether a field may say how the server wants to be asked: Retry-After, RateLimit and their kin."""
-        return _WISHES in self.framing
 
 
 class HeadParser:
