@@ -25,11 +25,13 @@ FetchError
 │   └── MessageTooLarge     protocol.too_large
 ├── BodyError
 │   ├── BodyTooLarge        body.too_large
-│   └── DecodingError       body.decoding
+│   ├── DecodingError       body.decoding
+│   └── ChecksumMismatch    body.checksum
 ├── RedirectError
 │   ├── TooManyRedirects    redirect.too_many
 │   └── InvalidRedirect     redirect.invalid
 ├── HostUnavailable         host.unavailable
+├── RobotsDisallowed        robots.disallowed
 ├── StatusError             http.4xx, http.5xx
 ├── LocalError              io
 └── Cancelled               cancelled
@@ -46,6 +48,7 @@ __all__ = [
     "BodyTooLarge",
     "Cancelled",
     "CertificateError",
+    "ChecksumMismatch",
     "ConnectBlocked",
     "ConnectError",
     "ConnectFailed",
@@ -69,6 +72,7 @@ __all__ = [
     "RedirectError",
     "ResolutionError",
     "ResolutionFailed",
+    "RobotsDisallowed",
     "SlowBody",
     "StatusError",
     "TLSError",
@@ -99,7 +103,7 @@ class FetchError(Exception):
         url: the URL that was being fetched, without credentials; empty until the client has attached it.
         code: the stable code, `phase.what`.
         phase: where it happened: `url`, `dns`, `connect`, `tls`, `timeout`, `protocol`, `body`, `redirect`,
-            `host`, `http`, `io` or `cancelled`.
+            `host`, `robots`, `http`, `io` or `cancelled`.
     """
 
     code: str = "error"
@@ -259,6 +263,12 @@ class DecodingError(BodyError):
     code = "body.decoding"
 
 
+class ChecksumMismatch(BodyError):
+    """The body is whole, but does not have the digest that its request names."""
+
+    code = "body.checksum"
+
+
 class RedirectError(FetchError):
     """The redirect was not followed."""
 
@@ -287,6 +297,12 @@ class HostUnavailable(FetchError):
     def __init__(self, detail: str, *, url: str = "", host: str = "") -> None:
         super().__init__(detail, url=url)
         self.host = host
+
+
+class RobotsDisallowed(FetchError):
+    """The robots.txt of its origin does not let this URL be fetched, or could not be had (RFC 9309)."""
+
+    code = "robots.disallowed"
 
 
 class StatusError(FetchError):

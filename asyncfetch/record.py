@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from operator import itemgetter
 
 import msgspec
 
@@ -27,6 +28,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     v: int
     n: int
+    id: str | int | None = None
     url: str
     final_url: str | None = None
     ok: bool
@@ -54,6 +56,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         record = cls(
             v=1,
             n=result.index,
+            id=result.request.id,
             url=redacted(result.request.url),
             ok=error is None,
             error=None if error is None else ErrorRecord(error.code, error.detail),
@@ -75,17 +78,17 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         self.reused = response.reused
         if response.history:
             self.final_url = response.url
-        for name, value in response.raw_headers:
-            attribute = _RECORDED_FIELDS.get(name) or _RECORDED_FIELDS.get(name.lower())
-            if attribute is not None and getattr(self, attribute) is None:
-                setattr(self, attribute, value.decode("latin-1"))
+        last_to_first = response.raw_headers[::-1]  # so that the first of several stands
+        names = map(bytes.lower, map(_NAME, last_to_first))
+        fields = dict(zip(names, map(_VALUE, last_to_first), strict=True))
+        self.content_type = _text(fields.get(b"content-type"))
+        self.etag = _text(fields.get(b"etag"))
+        self.last_modified = _text(fields.get(b"last-modified"))
 
 
-_RECORDED_FIELDS = {
-    b"Content-Type": "content_type",
-    b"content-type": "content_type",
-    b"ETag": "etag",
-    b"etag": "etag",
-    b"Last-Modified": "last_modified",
-    b"last-modified": "last_modified",
-}
+_NAME, _VALUE = itemgetter(0), itemgetter(1)
+_RECORDED_AT_MOST = 8 * 1024  # bytes of a field; a line of results is no place for the 128 KiB that one may have
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None or len(value) > _RECORDED_AT_MOST else value.decode("latin-1")

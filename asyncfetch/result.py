@@ -36,6 +36,9 @@ class Request(msgspec.Struct):
         max_body: bytes of decoded body allowed, instead of `Limits.max_body`; None leaves it.
         context: anything; it comes back in the result.
         invalid: why this entry cannot be fetched, said by whoever read it; it then becomes `url.invalid`.
+        id: what the input calls this entry; it comes back in the record.
+        name: what the file of the body is to be called, if it is saved; None derives it from the URL.
+        sha256: digest that the body is to have, in lower-case hexadecimal.
     """
 
     url: str
@@ -47,17 +50,21 @@ class Request(msgspec.Struct):
     max_body: int | None = None
     context: Any = None
     invalid: str = ""
+    id: str | int | None = None
+    name: str | None = None
+    sha256: str | None = None
 
     def __repr__(self) -> str:
         """Show it without credentials, and without what may be one: the values of headers."""
         fields = self.headers.items() if isinstance(self.headers, Mapping) else self.headers or ()
-        names = [name for name, _ in fields]
+        names = [field[0] for field in fields]
         return f"Request({redacted(self.url)!r}, index={self.index}, method={self.method!r}, headers={names})"
 
 
 class Timings(msgspec.Struct, omit_defaults=True):
     """Seconds of each phase; None where there was none (a reused connection has no `connect`).
 
+    The name is looked up before the first turn, as a rule: then `dns` is a part of `queue`, and not of `total`.
     `queue` is the time until the first turn, `total` the time of the last attempt with its redirects, the waiting
     for further turns not included.
     """
@@ -71,7 +78,7 @@ class Timings(msgspec.Struct, omit_defaults=True):
 
     def rounded(self) -> Timings:
         """The same to the microsecond."""
-        return Timings(*[None if s is None else round(s, 6) for s in msgspec.structs.astuple(self)])
+        return Timings(*[seconds and round(seconds, 6) for seconds in msgspec.structs.astuple(self)])
 
 
 class BodyStream(Protocol):
@@ -82,7 +89,7 @@ class BodyStream(Protocol):
         ...
 
 
-class Response:
+class Response(msgspec.Struct, eq=False, weakref=True):
     """A response, in the words of httpx where the thing is the same.
 
     Attributes:
@@ -99,40 +106,20 @@ class Response:
         wire_bytes: body bytes received as sent, framing not counted.
     """
 
-    __slots__ = (
-        "_content",
-        "_headers",
-        "history",
-        "http_version",
-        "ip",
-        "num_bytes",
-        "raw_headers",
-        "reason_phrase",
-        "reused",
-        "status_code",
-        "stream",
-        "timings",
-        "url",
-        "wire_bytes",
-    )
-
-    def __init__(
-        self, url: str, status_code: int, reason_phrase: str, raw_headers: list[tuple[bytes, bytes]]
-    ) -> None:
-        self.url = url
-        self.status_code = status_code
-        self.reason_phrase = reason_phrase
-        self.raw_headers = raw_headers
-        self.http_version = "HTTP/1.1"
-        self.history: list[Response] = []
-        self.ip = ""
-        self.reused = False
-        self.timings = Timings()
-        self.num_bytes = 0
-        self.wire_bytes = 0
-        self.stream: BodyStream | None = None
-        self._content: bytes | None = None
-        self._headers: CIMultiDictProxy[str] | None = None
+    url: str
+    status_code: int
+    reason_phrase: str
+    raw_headers: list[tuple[bytes, bytes]]
+    http_version: str = "HTTP/1.1"
+    ip: str = ""
+    reused: bool = False
+    timings: Timings = msgspec.field(default_factory=Timings)
+    history: list[Response] = []
+    num_bytes: int = 0
+    wire_bytes: int = 0
+    stream: BodyStream | None = None
+    _content: bytes | None = None
+    _headers: CIMultiDictProxy[str] | None = None
 
     def field(self, name: bytes) -> bytes | None:
         """Return the first value of a field, or None. `name` in lower case."""
@@ -286,7 +273,8 @@ class Result(msgspec.Struct):
         ip: the address that was connected last, or an empty string.
         redirects: the URLs that redirected, first to last.
         ended: seconds since the epoch when it ended.
-        sink: what the `sink` of `fetch_many` made for the body, if it took it to the end.
+        sink: what the `sink` of `fetch_many` made for the body, if it took it to the end; of a result that is not
+            ok, a `ResumableSink` that has kept the beginning of it.
     """
 
     index: int

@@ -28,6 +28,7 @@ HeaderTypes = Mapping[str, str | None] | Sequence[tuple[str, str | None]]
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
 
 _MAY_BE_ENDLESS = ("read", "total")
 
@@ -45,7 +46,10 @@ class Limits:
         total: requests in flight at once, 1 or more.
         per_host: of these, to one `host:port`; 6, as browsers do.
         queued: entries of one `fetch_many` that are read ahead of their turn. A window this long keeps many hosts
-            busy when the input is sorted by host.
+            busy. While all of them wait for hosts that are busy, the input is read on all the same, and what these
+            hosts have beyond their next few entries waits in a temporary file without a name.
+        overflow: bytes that this file may have; then the reading waits. 2 GiB hold about 20 million usual entries;
+            0 never writes one.
         buffered: results of one `fetch_many` that wait for their consumer before new requests are held back.
         buffered_bytes: the same in bytes of their bodies.
         max_body: decoded bytes of a body that is kept in memory; more is `body.too_large`. None is no limit.
@@ -58,6 +62,7 @@ class Limits:
     total: int = 100
     per_host: int = 6
     queued: int = 10_000
+    overflow: int = 2 * GIB
     buffered: int = 200
     buffered_bytes: int = 64 * MIB
     max_body: int | None = 32 * MIB
@@ -68,7 +73,7 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("total", "per_host", "queued", "buffered", "buffered_bytes"):
             _require(getattr(self, name) >= 1, f"Limits.{name} must be at least 1, not {getattr(self, name)}")
-        for name in ("max_body", "idle_total", "idle_seconds"):
+        for name in ("overflow", "max_body", "idle_total", "idle_seconds"):
             value = getattr(self, name)
             _require(value is None or value >= 0, f"Limits.{name} must not be negative")
 

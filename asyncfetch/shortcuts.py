@@ -34,6 +34,7 @@ class ClientSettings(TypedDict, total=False):
     headers: HeaderTypes
     sensitive_headers: Iterable[str]
     guard: Guard
+    robots: bool
     trace: Trace
 
 

@@ -6,6 +6,7 @@ Nobody pushes events: the client counts, whoever is interested looks. All counte
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -20,31 +21,42 @@ _PER_LOG = 1.0 / math.log(_GROWTH)
 _MICROSECOND = math.ceil(math.log(1e-6) * _PER_LOG)
 
 
+def bucket_of(seconds: float) -> int:
+    """Return the bucket of a duration; see `LatencySketch`."""
+    return math.ceil(math.log(seconds) * _PER_LOG) if seconds > 1e-6 else _MICROSECOND
+
+
 class LatencySketch:
     """Quantiles of durations, within 4 %, in a few dozen counters however many durations there are.
 
     Durations fall into buckets whose bounds grow by 8 % each (the idea of DDSketch, Masson et al. 2019).
+
+    Attributes:
+        buckets: how many durations fell into each; see `bucket_of`.
     """
 
-    __slots__ = ("_buckets", "count")
+    __slots__ = ("buckets",)
 
     def __init__(self) -> None:
-        self.count = 0
-        self._buckets: dict[int, int] = {}
+        self.buckets: defaultdict[int, int] = defaultdict(int)
+
+    @property
+    def count(self) -> int:
+        """How many durations there are."""
+        return sum(self.buckets.values())
 
     def add(self, seconds: float) -> None:
         """Count one duration; anything below a microsecond counts as one."""
-        bucket = math.ceil(math.log(seconds) * _PER_LOG) if seconds > 1e-6 else _MICROSECOND
-        self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
-        self.count += 1
+        self.buckets[bucket_of(seconds)] += 1
 
     def quantile(self, q: float) -> float | None:
         """Return the duration in seconds that a share `q` (0 to 1) does not exceed, or None without any."""
-        if not self.count:
+        count = self.count
+        if not count:
             return None
-        rank = max(1, math.ceil(q * self.count))
-        for bucket in sorted(self._buckets):
-            rank -= self._buckets[bucket]
+        rank = max(1, math.ceil(q * count))
+        for bucket in sorted(self.buckets):
+            rank -= self.buckets[bucket]
             if rank <= 0:
                 return float(2 * _GROWTH**bucket / (1 + _GROWTH))
         raise AssertionError("the buckets hold fewer durations than were counted")
@@ -110,6 +122,11 @@ class HostStats:
         self.resumes_at = 0.0
         self.latency = LatencySketch()
 
+    def __repr__(self) -> str:
+        """Show the counts."""
+        counts = f"{self.done} done, {self.failed} failed, {self.in_flight} in flight"
+        return f"<HostStats of {self.key or 'all hosts'}: {counts}>"
+
     @property
     def ok(self) -> int:
         """Results that are ok."""
@@ -117,16 +134,28 @@ class HostStats:
 
     def count(self, result: Result) -> None:
         """Count a result that ended here."""
+        self.add(*_facts(result))
+
+    def add(self, size: int, bucket: int | None, code: str | None) -> None:
+        """Count a result by its facts: decoded bytes, the bucket of its latency, and the code of its error."""
         self.done += 1
-        response, error = result.response, result.error
-        if response is not None:
-            self.bytes += response.num_bytes
-            if result.timings.ttfb is not None:
-                self.latency.add(result.timings.ttfb)
-        if error is not None:
+        self.bytes += size
+        if bucket is not None:
+            self.latency.buckets[bucket] += 1
+        if code is not None:
             self.failed += 1
-            self.last_error = error.code
-            self.errors[error.code] = self.errors.get(error.code, 0) + 1
+            self.last_error = code
+            self.errors[code] = self.errors.get(code, 0) + 1
+
+
+def _facts(result: Result) -> tuple[int, int | None, str | None]:
+    """Return what is counted of a result, for `HostStats.add`."""
+    response, error = result.response, result.error
+    code = None if error is None else error.code
+    if response is None:
+        return 0, None, code
+    ttfb = result.timings.ttfb
+    return response.num_bytes, None if ttfb is None else bucket_of(ttfb), code
 
 
 class Stats:
@@ -148,6 +177,10 @@ class Stats:
         self.hosts: dict[str, HostStats] = {}
         self.others = HostStats("(other hosts)")
         self.connections = 0
+
+    def __repr__(self) -> str:
+        """Show the counts."""
+        return f"<Stats: {len(self.hosts)} hosts, {self.connections} connections, {self.total}>"
 
     def host(self, key: str, limit: int = 0) -> HostStats:
         """Return the counters of a host, new ones at its first appearance."""
@@ -194,9 +227,10 @@ class Stats:
 
     def ended(self, host: HostStats | None, result: Result) -> None:
         """Count a result; without a host if its URL names none."""
+        size, bucket, code = _facts(result)
+        self.total.add(size, bucket, code)
         if host is not None:
-            host.count(result)
-        self.total.count(result)
+            host.add(size, bucket, code)
 
     def __iter__(self) -> Iterator[HostStats]:
         """Every host that is kept apart, then the others if there are any."""

@@ -11,6 +11,7 @@ from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 import ada_url
+import msgspec
 
 from asyncfetch.errors import InvalidURL, shown
 
@@ -91,7 +92,7 @@ def _plain_origin(text: str) -> Origin | None:
     return Origin(scheme, authority)
 
 
-class Url:
+class Url(msgspec.Struct, eq=False):
     """An http or https URL.
 
     Attributes:
@@ -101,13 +102,10 @@ class Url:
         userinfo: `user:password`, still percent-encoded, or an empty string.
     """
 
-    __slots__ = ("href", "origin", "target", "userinfo")
-
-    def __init__(self, href: str, origin: Origin, target: str, userinfo: str) -> None:
-        self.href = href
-        self.origin = origin
-        self.target = target
-        self.userinfo = userinfo
+    href: str
+    origin: Origin
+    target: str
+    userinfo: str
 
     @classmethod
     def parse(cls, text: str) -> Url:

@@ -37,4 +37,4 @@ async def statuses(request: Request) -> JSONResponse:
 
 app = Starlette(routes=[Route("/statuses", statuses)], lifespan=lifespan)
 if __name__ == "__main__":
-    uvicorn.run(app, port=int(sys.argv[1]))
+    uvicorn.run(app, port=int(sys.argv[1])) if sys.argv[1:] else sys.exit(__doc__)

@@ -28,6 +28,8 @@ async def download(url: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     try:
         asyncio.run(download(sys.argv[1], Path(sys.argv[2])))
     except FetchError as error:  # no answer, one of 400 and above, or a body that is not whole

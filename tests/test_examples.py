@@ -34,7 +34,7 @@ from asyncfetch.testing import (
 )
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-PYTHON = [sys.executable, "-X", "dev", "-W", "error"]
+PYTHON = [sys.executable, "-W", "error"]  # with -X dev, asyncio remarks on steps that a busy machine makes slow
 PATIENCE = 20.0  # seconds
 
 CUT = Script(Send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), Close())
@@ -76,6 +76,13 @@ def test_form(path: Path) -> None:
     assert len(lines) <= 40
     assert re.fullmatch(rf'"""\w.*: python examples/{path.stem}\.py [A-Z].*\."""', lines[0])
     assert f"test_{path.stem}" in globals()
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: path.name)
+def test_without_arguments(path: Path) -> None:
+    """Without what it needs, an example says how it is run, and fails."""
+    [line] = run(path.stem, status=1)
+    assert line == path.read_text().splitlines()[0].strip('"')
 
 
 def test_one_url(fault_server: FaultServer) -> None:

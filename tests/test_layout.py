@@ -135,8 +135,8 @@ def runtime_imports(path: Path) -> Iterator[str]:
 
 
 def test_importing_the_library_loads_no_upper_floor() -> None:
-    """`import asyncfetch` loads neither rich nor click nor the cli, display or job."""
-    code = "import sys, asyncfetch; print(*sys.modules)"
+    """The client and all public names load neither rich nor click nor the cli, display or job."""
+    code = "import sys; from asyncfetch import *; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(run.stdout.split())
     floors = {f"asyncfetch.{floor}" for floor in ("cli", "display", "job", "testing")}
@@ -147,6 +147,18 @@ def test_public_names_exist_and_are_sorted() -> None:
     """`__all__` of the package is complete and in order."""
     assert all(hasattr(asyncfetch, name) for name in asyncfetch.__all__)
     assert asyncfetch.__all__ == sorted(asyncfetch.__all__, key=_isort_key)
+
+
+def test_public_names_are_loaded_when_they_are_used() -> None:
+    """`import asyncfetch` loads its version only; each public name and module is there when it is asked for."""
+    code = "import sys, asyncfetch; print(*sys.modules); asyncfetch.errors.FetchError; asyncfetch.Limits"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name for name in run.stdout.split() if name.startswith("asyncfetch")}
+    assert loaded == {"asyncfetch", "asyncfetch.version"}
+    assert set(asyncfetch.__all__) == {*asyncfetch._HOME, "__version__"}
+    assert set(asyncfetch.__all__) <= set(dir(asyncfetch))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = asyncfetch.nonsense
 
 
 def _isort_key(name: str) -> tuple[int, str]:

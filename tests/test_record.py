@@ -20,7 +20,7 @@ from asyncfetch import (
 from asyncfetch.testing import Close, FaultServer, Reply, Script, Send, redirect, unused_port
 
 KEYS = [
-    "v", "n", "url", "final_url", "ok", "status", "error", "bytes", "wire_bytes", "content_type", "etag",
+    "v", "n", "id", "url", "final_url", "ok", "status", "error", "bytes", "wire_bytes", "content_type", "etag",
     "last_modified", "path", "sha256", "ip", "http", "reused", "attempts", "redirects", "t", "ts",
 ]  # fmt: skip
 
@@ -51,6 +51,15 @@ async def record_of(entry: str | Request) -> dict[str, Any]:
 
 
 class TestRecord:
+    async def test_of_fields_without_measure(self, server: FaultServer) -> None:
+        """A server cannot fill the disk with its fields: one of more than 8 KiB is left out, not cut."""
+        most = 8 * 1024
+        headers = {"Content-Type": "x" * most, "ETag": "y" * (most + 1), "Last-Modified": "z" * 120_000}
+        server.route("/", Reply(200, b"", headers))
+        record = await record_of(server.url())
+        assert record["content_type"] == "x" * most
+        assert not {"etag", "last_modified"} & set(record)
+
     async def test_of_a_success(self, server: FaultServer) -> None:
         """Everything that is known, in the order of the table."""
         headers = {"content-type": "text/plain; x=\xe4", "ETag": '"e"', "LAST-MODIFIED": "yesterday"}
@@ -150,6 +159,15 @@ class TestRecord:
             record = await record_of(url)
             assert "secret" not in json.dumps(record)
             assert "***@" in record["url"]
+
+    async def test_gives_the_inputs_own_name_back(self, server: FaultServer) -> None:
+        """`id` stands after `n`, be it text or a number; 0 and an empty text are known, too."""
+        server.route("/", Reply(200, b"x"))
+        for given in ("a\u00e9", 17, 0, ""):
+            record = await record_of(Request(server.url(), id=given))
+            assert list(record)[:3] == ["v", "n", "id"]
+            assert record["id"] == given
+        assert (await record_of(Request("nothing", id="x")))["id"] == "x"
 
     def test_takes_the_first_of_repeated_fields(self) -> None:
         """As `Response.field` does."""

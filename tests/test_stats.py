@@ -54,7 +54,7 @@ class TestLatencySketch:
         for q in (0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 1.0):
             exact = durations[max(0, round(q * 5000) - 1)]
             assert sketch.quantile(q) == pytest.approx(exact, rel=0.045)
-        assert len(sketch._buckets) < 150
+        assert len(sketch.buckets) < 150
 
 
 class TestHostStats:

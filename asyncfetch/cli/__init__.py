@@ -1,6 +1,7 @@
 """The command line: options in, exit status out.
 
-`app.py` declares the commands; `options.py` their options and what these mean for the client; `exits.py` the exit
+`app.py` declares the commands; `options.py` their options and what these mean for the client; `layers.py` completes
+them from the environment and the configuration file (`config.py`, `host_section.py`); `exits.py` has the exit
 statuses; `running.py` the event loop; and each command has a module of its own. Only `main` is loaded at first.
 """
 

@@ -7,13 +7,13 @@ What only concerns one run (what is shown, when to stop) is not remembered.
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from asyncfetch.cli.exits import UsageProblem
+from asyncfetch.cli.secrets import is_secret
 from asyncfetch.job import JobError, job_file_of, read_job_file
 from asyncfetch.url import redacted
 
@@ -22,19 +22,30 @@ __all__ = ["command_to_go_on", "remembered_options", "results_of", "settings_for
 _RESULTS = "results.jsonl"
 _MEANING = {
     "output_dir": "-P",
+    "name": "--name",
+    "flat": "--flat",
+    "digest": "--hash",
+    "skip_existing": "--skip-existing",
+    "refresh": "--refresh",
     "headers": "-H",
     "user_agent": "-A",
     "head": "-I",
     "location": "-L/--no-location",
     "max_redirs": "--max-redirs",
+    "robots": "--robots",
+    "input_format": "--input-format",
+    "url_field": "--url-field",
+    "include": "--include",
+    "exclude": "--exclude",
+    "limit": "--limit",
+    "dedupe": "--dedupe",
 }
 _HARMLESS = (
     "max_time", "connect_timeout", "head_timeout", "read_timeout", "speed_limit", "speed_time", "insecure",
     "cacert", "ipv4", "ipv6", "resolve", "public_only", "allow_net", "deny_net", "loop", "jobs", "max_per_host",
-    "retry", "max_filesize", "rate", "delay", "global_rate", "limit_rate", "adapt", "max_wait",
+    "retry", "max_filesize", "rate", "delay", "global_rate", "limit_rate", "adapt", "max_wait", "config",
 )  # fmt: skip
-_INPUT = ("sources", "input_file")
-_SECRET = re.compile(r"auth|cookie|token|key|secret|passw|session|signature|credential", re.IGNORECASE)
+_INPUT = ("sources", "input_file", "sitemaps")
 _SOURCES = "SOURCE"
 
 Options = Mapping[str, Any]
@@ -87,10 +98,10 @@ def remembered_options(options: Options, given: set[str]) -> dict[str, Any]:
 
 def _merged(options: Options, given: set[str], settings: dict[str, Any]) -> dict[str, Any]:
     again, secrets = settings["again"], _secrets(options)
-    has_input = any(options[name] for name in _INPUT)
+    has_input = any(options[name] for name in _INPUT if name in given)
     if missing := [label for label in again if label not in secrets and not (label == _SOURCES and has_input)]:
         raise UsageProblem(f"the job file holds no secrets: to go on, give {' and '.join(missing)} again")
-    old = _frozen(_rebased(settings["options"], settings["cwd"]))
+    old = _known(options, given) | _frozen(_rebased(settings["options"], settings["cwd"]))
     changed = [_MEANING[name] for name in _MEANING if name in given and _differs(name, options[name], old[name])]
     changed += [label for label in secrets if label not in again and label != _SOURCES]
     if changed:
@@ -100,22 +111,27 @@ def _merged(options: Options, given: set[str], settings: dict[str, Any]) -> dict
         )
     left = [name for name in (*_MEANING, *_HARMLESS) if name not in given]
     left += [] if has_input else list(_INPUT)
-    merged = {**options, **{name: old[name] for name in left if name in old}}
-    merged["headers"] = old["headers"] + tuple(h for h in options["headers"] if _is_secret(*h))
+    merged = {**options, **{name: old[name] for name in left}}
+    merged["headers"] = old["headers"] + tuple(h for h in options["headers"] if is_secret(*h))
     return merged
+
+
+def _known(options: Options, given: set[str]) -> dict[str, Any]:
+    """Return what was meant by options that the job file does not know, because it is older: their defaults."""
+    return {name: None if name in given else value for name, value in options.items()}
 
 
 def _differs(name: str, new: Any, old: Any) -> bool:
     if name == "headers":
         return bool(_public(new) and _public(new) != old)
-    if name == "output_dir" and None not in (new, old):
+    if name in {"output_dir", "refresh"} and None not in (new, old):
         return Path(new).resolve() != Path(old).resolve()
     return bool(new != old)
 
 
 def _secrets(options: Options) -> list[str]:
     """Name the options that hold what must not be in the job file."""
-    labels = [f"-H {name}" for name, value in options["headers"] if _is_secret(name, value)]
+    labels = [f"-H {name}" for name, value in options["headers"] if is_secret(name, value)]
     labels += [f"--secret-header {name}" for name, _ in options["secret_headers"]]
     labels += [label for name, label in (("user", "-u"), ("cert", "-E"), ("key", "--key")) if options[name]]
     if any(redacted(spec) != spec for name in _INPUT for spec in options[name] if "://" in spec):
@@ -123,12 +139,8 @@ def _secrets(options: Options) -> list[str]:
     return labels
 
 
-def _is_secret(name: str, value: str | None) -> bool:
-    return bool(value) and _SECRET.search(name) is not None
-
-
 def _public(headers: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, str | None], ...]:
-    return tuple(header for header in headers if not _is_secret(*header))
+    return tuple(header for header in headers if not is_secret(*header))
 
 
 def _rebased(options: dict[str, Any], directory: str) -> dict[str, Any]:
@@ -139,8 +151,8 @@ def _rebased(options: dict[str, Any], directory: str) -> dict[str, Any]:
     def rebase(name: str) -> str:
         return name if name == "-" or "://" in name else str(Path(directory, name))
 
-    moved: dict[str, Any] = {name: [rebase(spec) for spec in options[name]] for name in _INPUT}
-    moved |= {name: rebase(options[name]) for name in ("output_dir", "cacert") if options[name]}
+    moved: dict[str, Any] = {name: [rebase(spec) for spec in options.get(name, ())] for name in _INPUT}
+    moved |= {name: rebase(options[name]) for name in ("output_dir", "cacert", "refresh") if options.get(name)}
     return {**options, **moved}
 
 

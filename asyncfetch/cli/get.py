@@ -16,14 +16,17 @@ import anyio.abc
 
 from asyncfetch.cli.continuing import command_to_go_on, results_of, try_again
 from asyncfetch.cli.exits import Exit, UsageProblem, expect_signals, leave_at_once, put
+from asyncfetch.cli.inputs import InputOptions
 from asyncfetch.cli.options import ClientOptions
 from asyncfetch.cli.remarks import describe_interruption, describe_tail, name_stopper
 from asyncfetch.cli.running import raise_open_file_limit, run_in_loop
+from asyncfetch.cli.saving import SavingOptions
 from asyncfetch.display import (
     Ending,
     Examples,
     Mode,
     as_text,
+    be_patient,
     choose_progress,
     is_terminal,
     open_console,
@@ -40,11 +43,11 @@ from asyncfetch.job import (
     JobOutcome,
     Journal,
     OutputClosed,
+    Preparer,
     Safeguard,
     Sources,
     TailSeen,
     open_journal,
-    open_sources,
 )
 
 if TYPE_CHECKING:
@@ -54,6 +57,7 @@ __all__ = ["Get", "get"]
 
 GRACE = 5.0  # seconds that requests in flight get after the first signal
 _AT_ONCE = 0.4  # seconds that flushing gets after the second
+_FOR_THE_SCREEN = 1.0  # seconds that a screen which takes nothing is waited for after a signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,11 +66,13 @@ class Get:
 
     sources: tuple[str, ...] = ()
     input_file: tuple[str, ...] = ()
+    inputs: InputOptions = field(default_factory=InputOptions)
     output: str | None = None
     output_dir: str | None = None
     overwrite: bool = False
     go_on: bool = False
     retry_failed: frozenset[str] | None = None
+    saving: SavingOptions = field(default_factory=SavingOptions)
     settings: dict[str, Any] = field(default_factory=dict)
     fail_early: bool = False
     max_failures: int | float | None = None
@@ -84,7 +90,7 @@ class Get:
         Raises:
             UsageProblem: they do not.
         """
-        if not self.specs:
+        if not self.specs and not self.inputs.sitemaps:
             raise UsageProblem("nothing to fetch: give URLs, files of URLs, or - for the standard input")
         if not all(self.specs):
             raise UsageProblem("one of the sources has an empty name: is it a shell variable that was never set?")
@@ -129,7 +135,7 @@ class Get:
         if self.quiet:
             return "none"
         beside = self.is_typed or (self.results_name == "-" and is_terminal(sys.stdout))
-        return "plain" if self.progress == "auto" and beside else self.progress
+        return "plain" if self.progress in ("auto", "live") and beside else self.progress
 
 
 def get(options: Get, client_options: ClientOptions) -> int:
@@ -144,28 +150,24 @@ def get(options: Get, client_options: ClientOptions) -> int:
     client = client_options.open_client()
     try:
         with ExitStack() as opened:
-            sources = opened.enter_context(_open_sources(options, client_options))
+            sources = opened.enter_context(options.inputs.open(options.specs, client_options))
             bodies = None
             if options.output_dir is not None:
-                bodies = opened.enter_context(Bodies(options.output_dir))
+                bodies = opened.enter_context(options.saving.open_bodies(options.output_dir))
             journal = None
             if options.results_name is not None:
                 journal = opened.enter_context(_open_journal(options.results_name, options))
             safeguard = None
-            if journal is not None and journal.file is not None:
+            if journal is not None and journal.file is not None and journal.name != "-":  # stdout has no name
                 safeguard = opened.enter_context(Safeguard(journal, sources, options.settings, bodies))
-            run = _Run(options, client, sources, journal, bodies, safeguard)
+            preparer = options.saving.open_preparer(opened, bodies, journal)
+            run = _Run(options, client, sources, _Beside(journal, bodies, safeguard, preparer))
             outcome = run_in_loop(run.run, client_options.loop)
     except JobError as error:
         raise UsageProblem(str(error)) from error
     expect_signals()
     run.close_with(outcome)
     return run.status(outcome)
-
-
-def _open_sources(options: Get, client_options: ClientOptions) -> Sources:
-    stdin = None if sys.stdin is None else sys.stdin.buffer
-    return open_sources(options.specs, stdin, method=client_options.method)
 
 
 def _open_journal(name: str, options: Get) -> Journal:
@@ -178,6 +180,16 @@ def _open_journal(name: str, options: Get) -> Journal:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What a run writes and looks at beside the network; each is there if it is wanted."""
+
+    journal: Journal | None
+    bodies: Bodies | None
+    safeguard: Safeguard | None
+    preparer: Preparer | None
+
+
 class _Run:
     """One run of the command: the job and what is shown of it, side by side."""
 
@@ -186,19 +198,19 @@ class _Run:
         options: Get,
         client: Client,
         sources: Sources,
-        journal: Journal | None,
-        bodies: Bodies | None,
-        safeguard: Safeguard | None,
+        beside: _Beside,
     ) -> None:
         progress = choose_progress(options.how_to_show, sys.stderr)
         self._options = options
         self._client = client
         self._sources = sources
-        self._journal = journal
-        self._bodies = bodies
-        self._safeguard = safeguard
+        self._journal = journal = beside.journal
+        self._bodies = beside.bodies
+        self._safeguard = beside.safeguard
+        self._preparer = beside.preparer
         self._job: Job | None = None
         self._console = open_console(sys.stderr, color=options.color)
+        be_patient(self._console, 0.0)  # a signal could do nothing while the loop waits for the screen
         self._view = open_view(
             progress.shown, client.stats, console=self._console, clock=monotonic, total=self._total
         )
@@ -208,6 +220,8 @@ class _Run:
         self._started = monotonic()
         if progress.remark:
             self._say(progress.remark)
+        elif options.progress == "live" and options.how_to_show == "plain":
+            self._say("no live view: what is typed or printed on the same terminal would tear it up")
         if options.is_typed and not options.quiet:
             self._say("type URLs, one a line; Ctrl-D at the beginning of a line ends the list")
 
@@ -243,6 +257,7 @@ class _Run:
                 journal=self._journal,
                 bodies=self._bodies,
                 safeguard=self._safeguard,
+                preparer=self._preparer,
                 ends=self._options.ends,
                 on_result=self._note,
                 on_tail=self._tell_of_tail,
@@ -299,6 +314,7 @@ class _Run:
             OutputProblem: the summary cannot be written.
             BrokenPipeError: nobody reads it.
         """
+        be_patient(self._console, None if self._signal is None else _FOR_THE_SCREEN)
         ending = Ending(
             stats=self._client.stats,
             seconds=monotonic() - self._started,
@@ -323,7 +339,7 @@ class _Run:
 
     def _show_closing(self, outcome: JobOutcome, ending: Ending) -> None:
         if outcome.entries == 0 and outcome.stopped_by is None:
-            self._say("no URLs in the input: nothing was fetched")
+            self._say(f"{self._why_nothing()}: nothing was fetched")
             return
         if outcome.earlier and outcome.earlier == outcome.entries:
             failed = f", {outcome.earlier_failed:,} not ok (--retry-failed)" if outcome.earlier_failed else ""
@@ -336,11 +352,22 @@ class _Run:
         for line in self._remarks(outcome):
             self._say(line)
 
+    def _why_nothing(self) -> str:
+        left_out = self._sources.left_out
+        return (
+            f"{self._options.inputs.leaving_out} left all {left_out:,} URLs out"
+            if left_out
+            else "no URLs in the input"
+        )
+
     def _remarks(self, outcome: JobOutcome) -> list[str]:
         """Say where everything is, and why the job ended before the list did."""
         remarks = []
+        if left_out := self._sources.left_out:
+            remarks.append(f"{left_out:,} left out by {self._options.inputs.leaving_out}")
         if outcome.earlier:
             remarks.append(f"{outcome.earlier:,} had been recorded before ({outcome.earlier_failed:,} not ok)")
+        remarks += self._options.saving.remarks(outcome)
         if outcome.stopped_by is not None:
             stopper = name_stopper(outcome.stopped_by, fail_early=self._options.fail_early)
             remarks.append(f"stopped by {stopper}: what was not done has no record")

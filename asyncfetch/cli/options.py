@@ -1,27 +1,19 @@
-"""The options that commands share, and what they mean for the client."""
+"""The options that commands share, and what they mean for the client.
+
+The library stands here by its full name, as in `asyncfetch.Client`: that loads it, and no help text waits for it.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import rich_click as click
 
-from asyncfetch import (
-    AddressGuard,
-    Client,
-    Limits,
-    Network,
-    Politeness,
-    Redirects,
-    Retry,
-    Timeouts,
-    TLSSettings,
-    Trace,
-    __version__,
-)
+import asyncfetch
+from asyncfetch import __version__
 from asyncfetch.cli.exits import UsageProblem
 from asyncfetch.cli.running import LoopName
 from asyncfetch.cli.values import (
@@ -40,10 +32,12 @@ from asyncfetch.cli.values import (
     speed,
     user,
 )
-from asyncfetch.client import SENSITIVE_HEADERS
-from asyncfetch.result import Method
+
+if TYPE_CHECKING:
+    from asyncfetch.cli.host_section import HostSection
 
 __all__ = [
+    "HOW_MUCH",
     "IN_AND_OUT",
     "SHOWN",
     "ClientOptions",
@@ -52,14 +46,18 @@ __all__ = [
     "politeness_options",
     "redirect_option",
     "request_options",
+    "robots_option",
+    "saving_options",
+    "stacked",
     "stop_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 IN_AND_OUT = "In and out"
-_HOW_MUCH = "How much at once, and when to stop"
+HOW_MUCH = "How much at once, and when to stop"
 _POLITENESS = "Politeness"
+_BODIES = "Saved bodies"
 _REQUESTS = "Requests"
 _TIMES = "Timeouts, in seconds"
 _TLS = "TLS"
@@ -68,7 +66,9 @@ SHOWN = "What is shown"
 _BUFFERED = 24  # results that wait to be recorded, besides the 40 that the job collects: a kill costs no more
 
 
-def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Make one decorator of several options, in their order in the help."""
+
     def apply(function: F) -> F:
         for option in reversed(options):
             function = option(function)
@@ -77,29 +77,35 @@ def _stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
-limit_options = _stacked(
-    click.option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=_HOW_MUCH,
+limit_options = stacked(
+    click.option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Requests in flight at once."),
-    click.option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=_HOW_MUCH,
+    click.option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Of these, to one host."),
-    click.option("--retry", type=number, default=2, show_default=True, metavar="N", panel=_HOW_MUCH,
+    click.option("--retry", type=number, default=2, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Further attempts after what may pass: failed connections, timeouts, cut answers, 429, 503 "
                       "and the like. Waiting because a host asks for it (Retry-After) uses none up."),
-    click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=_HOW_MUCH,
+    click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=HOW_MUCH,
                  help="Give up a body that is larger, decoded; k, M and G are 1024s."),
 )  # fmt: skip
 
-stop_options = _stacked(
-    click.option("--fail-early", is_flag=True, panel=_HOW_MUCH, help="Stop at the first URL that is not ok."),
-    click.option("--max-failures", type=failures, metavar="N|P%", show_default="never", panel=_HOW_MUCH,
+robots_option = click.option(
+    "--robots", is_flag=True, panel=_REQUESTS,
+    help="Obey the robots.txt of each origin, fetched before its first URL: what it disallows is not fetched; "
+         "Crawl-delay and Request-rate are kept. It calls us by the first word of -A.",
+)  # fmt: skip
+
+stop_options = stacked(
+    click.option("--fail-early", is_flag=True, panel=HOW_MUCH, help="Stop at the first URL that is not ok."),
+    click.option("--max-failures", type=failures, metavar="N|P%", show_default="never", panel=HOW_MUCH,
                  help="Stop after N URLs that are not ok, or when more than P per cent of at least 50 are not."),
-    click.option("--deadline", type=seconds, metavar="S", show_default="none", panel=_HOW_MUCH,
+    click.option("--deadline", type=seconds, metavar="S", show_default="none", panel=HOW_MUCH,
                  help="Stop the whole job after S seconds; what is in flight then has no record."),
-    click.option("--tail-rate", type=rate, metavar="N/s", show_default="never", panel=_HOW_MUCH,
+    click.option("--tail-rate", type=rate, metavar="N/s", show_default="never", panel=HOW_MUCH,
                  help="Stop when 5 hosts or fewer are left and fewer than N URLs a second have come for 30 s."),
 )  # fmt: skip
 
-politeness_options = _stacked(
+politeness_options = stacked(
     click.option("--rate", type=rate, metavar="N/s", show_default="no limit", panel=_POLITENESS,
                  help="Start at most N requests a second at one host; also N/m and N/h."),
     click.option("--delay", type=pause, default=0, show_default=True, metavar="S", panel=_POLITENESS,
@@ -115,10 +121,24 @@ politeness_options = _stacked(
                  help="A host that asks for a pause (Retry-After, RateLimit) gets at most S seconds at a time."),
 )  # fmt: skip
 
-request_options = _stacked(
+saving_options = stacked(
+    click.option("--name", type=filled, metavar="TEMPLATE", panel=_BODIES, show_default="{host}/{path}/{name}{ext}",
+                 help="What files are called, of {n} {host} {path} {name} {ext} {sha256}; '{n}{ext}' is the number "
+                      "in the list. A name that is taken gets a mark."),
+    click.option("--flat", is_flag=True, panel=_BODIES,
+                 help="No directories: host_name~mark.ext, the mark tells URLs apart."),
+    click.option("--hash", "digest", type=click.Choice(["sha256"]), panel=_BODIES,
+                 help="Record the digest of every saved body."),
+    click.option("--skip-existing", is_flag=True, panel=_BODIES,
+                 help="Do not fetch a URL whose file is there; its record is ok, without a status."),
+    click.option("--refresh", type=filled, metavar="OLD.jsonl", panel=_BODIES,
+                 help="Ask for what has changed since these records only: a 304 is ok, and its file stays."),
+)  # fmt: skip
+
+request_options = stacked(
     click.option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'", panel=_REQUESTS,
                  help="Send this header with every request; 'NAME:' drops a default, 'NAME;' sends it empty. "
-                      "Can be repeated."),
+                      "Can be repeated. Host goes to where the URLs say, and not on to where a redirect leads."),
     click.option("--secret-header", "secret_headers", type=secret_header, multiple=True, metavar="'NAME: VALUE'",
                  panel=_REQUESTS,
                  help="The same for an API key and the like: hidden in reports and, as Authorization and Cookie "
@@ -134,14 +154,14 @@ request_options = _stacked(
 
 def redirect_option(*names: str, **settings: Any) -> Callable[[F], F]:
     """Declare whether redirects are followed, as the command says, and how many."""
-    return _stacked(
+    return stacked(
         click.option(*names, panel=_REQUESTS, **settings),
         click.option("--max-redirs", type=number, default=10, show_default=True, metavar="N", panel=_REQUESTS,
                      help="Follow at most this many redirects in a row."),
     )  # fmt: skip
 
 
-connection_options = _stacked(
+connection_options = stacked(
     click.option("-m", "--max-time", type=seconds, metavar="S", show_default="no limit", panel=_TIMES,
                  help="One attempt with its redirects; time in the queue does not count."),
     click.option("--connect-timeout", type=seconds, default=10, show_default=True, metavar="S", panel=_TIMES,
@@ -214,6 +234,8 @@ class ClientOptions:
     limit_rate: int | None = None
     adapt: bool = True
     max_wait: float = 300.0
+    robots: bool = False
+    hosts: Mapping[str, HostSection] = field(default_factory=dict)
 
     @classmethod
     def take_from(cls, options: dict[str, Any]) -> ClientOptions:
@@ -235,59 +257,72 @@ class ClientOptions:
         return chosen
 
     @property
-    def method(self) -> Method:
+    def method(self) -> Literal["GET", "HEAD"]:
         """The method of every request."""
         return "HEAD" if self.head else "GET"
 
     @property
     def sensitive(self) -> frozenset[str]:
         """The names, in lower case, of the headers whose values are for the named servers only."""
-        return SENSITIVE_HEADERS.union(name.lower() for name, _ in self.secret_headers)
+        of_hosts = [name for section in self.hosts.values() for name in section.secret_headers]
+        return asyncfetch.client.SENSITIVE_HEADERS.union(
+            of_hosts, (name.lower() for name, _ in self.secret_headers)
+        )
 
-    def open_client(self, trace: Trace | None = None) -> Client:
+    def open_client(self, trace: asyncfetch.Trace | None = None) -> asyncfetch.Client:
         """Make the client that the options describe.
 
         Raises:
             UsageProblem: a TLS file cannot be used, or a header cannot be sent.
         """
         try:
-            return Client(
-                limits=Limits(
+            return asyncfetch.Client(
+                limits=asyncfetch.Limits(
                     total=self.jobs,
                     per_host=self.max_per_host,
                     max_body=self.max_filesize,
                     max_streamed=self.max_filesize,
                     buffered=_BUFFERED,
                 ),
-                timeouts=self._timeouts(),
+                timeouts=self.timeouts,
                 retry=self._retry(),
-                politeness=Politeness(
+                politeness=asyncfetch.Politeness(
                     rate=self.rate,
                     delay=self.delay,
                     global_rate=self.global_rate,
                     limit_rate=self.limit_rate,
                     adapt=self.adapt,
                 ),
-                redirects=Redirects(follow=self.location, most=self.max_redirs),
-                tls=TLSSettings(
+                hosts=self.host_settings,
+                redirects=asyncfetch.Redirects(follow=self.location, most=self.max_redirs),
+                tls=asyncfetch.TLSSettings(
                     verify=not self.insecure, ca_file=self.cacert, cert_file=self.cert, key_file=self.key
                 ),
                 network=self._network(),
                 headers=self._headers(),
                 sensitive_headers=self.sensitive,
                 guard=self._guard(),
+                robots=self.robots,
                 trace=trace,
             )
         except ValueError as error:
             raise UsageProblem(str(error)) from error
 
-    def _retry(self) -> Retry:
+    def _retry(self) -> asyncfetch.Retry:
         """Say how often to try again; without `waits`, not even after a pause that the host asks for."""
-        retry = Retry(attempts=self.retry + 1, max_wait=self.max_wait)
+        retry = asyncfetch.Retry(attempts=self.retry + 1, max_wait=self.max_wait)
         return retry if self.waits else replace(retry, wait_budget=0.0)
 
-    def _timeouts(self) -> Timeouts:
-        return Timeouts(
+    @property
+    def host_settings(self) -> dict[str, asyncfetch.HostSettings]:
+        """What is different for some hosts, by pattern."""
+        timeouts = self.timeouts
+        return {pattern: section.settings(timeouts) for pattern, section in self.hosts.items()}
+
+    @property
+    def timeouts(self) -> asyncfetch.Timeouts:
+        """How long each phase may take."""
+        return asyncfetch.Timeouts(
             connect=self.connect_timeout,
             head=self.head_timeout,
             read=self.read_timeout,
@@ -296,14 +331,14 @@ class ClientOptions:
             speed_time=self.speed_time,
         )
 
-    def _network(self) -> Network:
+    def _network(self) -> asyncfetch.Network:
         family = "ipv4" if self.ipv4 else "ipv6" if self.ipv6 else "any"
-        return Network(family=cast(Any, family), overrides=dict(self.resolve))
+        return asyncfetch.Network(family=cast(Any, family), overrides=dict(self.resolve))
 
-    def _guard(self) -> AddressGuard | None:
+    def _guard(self) -> asyncfetch.AddressGuard | None:
         if not (self.public_only or self.deny_net):
             return None
-        return AddressGuard(public_only=self.public_only, allow=self.allow_net, deny=self.deny_net)
+        return asyncfetch.AddressGuard(public_only=self.public_only, allow=self.allow_net, deny=self.deny_net)
 
     def _headers(self) -> list[tuple[str, str | None]]:
         headers: list[tuple[str, str | None]] = []

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from typing import Literal, TypeVar
 
-import anyio
-
 from asyncfetch.cli.exits import UsageProblem
 
 __all__ = ["LoopName", "choose_loop", "raise_open_file_limit", "run_in_loop"]
@@ -37,6 +35,8 @@ def run_in_loop(function: Callable[[], Awaitable[T]], loop: LoopName) -> T:
     Raises:
         UsageProblem: the loop is not installed.
     """
+    import anyio
+
     use_uvloop = choose_loop(loop) == "uvloop"
     _calm_the_allocator()
     return anyio.run(function, backend="asyncio", backend_options={"use_uvloop": use_uvloop})

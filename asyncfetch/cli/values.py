@@ -12,8 +12,8 @@ import re
 
 import click
 
-from asyncfetch import AddressGuard, InvalidURL, Url
-from asyncfetch.errors import FetchError, StatusError, shown
+import asyncfetch
+from asyncfetch.errors import FetchError, InvalidURL, StatusError, shown
 
 __all__ = [
     "count",
@@ -23,6 +23,7 @@ __all__ = [
     "header",
     "network",
     "number",
+    "pattern",
     "pause",
     "rate",
     "resolve",
@@ -140,6 +141,8 @@ def header(text: str) -> tuple[str, str | None]:
         name, value = (text[:-1], "") if text.endswith(";") else ("", None)
     if not _TOKEN.fullmatch(name):
         raise click.BadParameter("that is not a header: write it as 'Name: value'")
+    if value is None and name.lower() == "host":
+        raise click.BadParameter("every request has a Host: give another value, or leave it out")
     if _CONTROL.search(text):
         raise click.BadParameter(f"the value of {name} holds a line break or control character")
     if any(ord(character) > 0xFF for character in text):
@@ -189,6 +192,17 @@ def _known_codes() -> frozenset[str]:
     return frozenset(codes)
 
 
+def pattern(text: str) -> str:
+    """Read a regular expression: an empty one, which is found everywhere, is a variable that was never set."""
+    if not text:
+        raise click.BadParameter("the expression is empty")
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise click.BadParameter(f"{shown(text)} is not a regular expression: {error}") from None
+    return text
+
+
 def resolve(text: str) -> tuple[str, str]:
     """Read `HOST:PORT:ADDRESS`, as curl's; an IPv6 address may stand in brackets."""
     match = _RESOLVE.fullmatch(text)
@@ -197,7 +211,7 @@ def resolve(text: str) -> tuple[str, str]:
         address = address.removeprefix("[").removesuffix("]")
         try:
             ipaddress.ip_address(address)
-            return Url.parse(f"http://{host}:{port}").origin.key, address
+            return asyncfetch.Url.parse(f"http://{host}:{port}").origin.key, address
         except (ValueError, InvalidURL):
             pass
     raise click.BadParameter(f"{shown(text)} is not HOST:PORT:ADDRESS, such as example.org:443:127.0.0.1")
@@ -206,7 +220,7 @@ def resolve(text: str) -> tuple[str, str]:
 def network(text: str) -> str:
     """Read a network such as `10.0.0.0/8`."""
     try:
-        AddressGuard(deny=[text])
+        asyncfetch.AddressGuard(deny=[text])
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     return text

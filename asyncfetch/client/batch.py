@@ -1,7 +1,7 @@
 """A list of requests, fetched in the order of their ends: read lazily, given out in order of completion.
 
-Back-pressure goes both ways. The source is read only as far as the window of queued entries is long. While more
-results wait for their consumer than `Limits.buffered` (or `buffered_bytes`), nothing new of this list is started.
+Back-pressure goes both ways. The source is read only as far as `window` wants it. While more results wait for
+their consumer than `Limits.buffered` (or `buffered_bytes`), nothing new of this list is started.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import Self
 import anyio
 
 from asyncfetch.client.fetch import Fetch
-from asyncfetch.client.sinks import SinkFactory
+from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.turns import Turns
+from asyncfetch.client.window import Window
 from asyncfetch.errors import HostUnavailable, InvalidURL
 from asyncfetch.result import Request, Result
 from asyncfetch.settings import Limits
@@ -27,7 +28,6 @@ __all__ = ["Batch", "FetchMany", "Source"]
 
 Source = Iterable[str | Request] | AsyncIterable[str | Request]
 
-_FED_AT_ONCE = 64  # entries; then everybody else has a go
 _CLOSING = 1.0  # seconds that a source has to close itself
 
 
@@ -37,6 +37,7 @@ class Batch:
     Attributes:
         lane: its queue in the scheduler.
         sink: where bodies go, or None for memory.
+        partial: finds the beginnings of bodies that an earlier program has kept.
         stopping: nothing new of it is started any more.
         cancelled: what is in flight is given up, too.
     """
@@ -59,8 +60,10 @@ class Batch:
             make: makes a fetch of an entry.
             on_done: called once, when no more results can come.
         """
-        self.lane = turns.frontier.lane()
+        self._window = Window(turns, limits, self._restore, self.fail)
+        self.lane = self._window.lane
         self.sink = sink
+        self.partial: PartialFactory | None = None
         self.stopping = False
         self.cancelled = False
         self._turns = turns
@@ -69,7 +72,7 @@ class Batch:
         self._make = make
         self._on_done = on_done
         self._running: set[Fetch] = set()
-        self._results: deque[Result] = deque()
+        self._results: deque[tuple[Result, int]] = deque()  # each with the size of its body in memory
         self._result_bytes = 0
         self._count = 0
         self._outstanding = 0
@@ -77,9 +80,7 @@ class Batch:
         self._failure: Exception | None = None
         self._done = asyncio.Event()
         self._consumer: asyncio.Future[None] | None = None
-        self._feeder: asyncio.Future[None] | None = None
         self._feeding: asyncio.Task[None] | None = None
-        self._least_room = max(1, min(_FED_AT_ONCE, limits.queued // 2))
 
     # --- from the source
 
@@ -119,7 +120,7 @@ class Batch:
                 if self.stopping:
                     break
                 if self._enqueue(entry):
-                    await self._breathe()
+                    await self._window.breathe()
         finally:
             if isinstance(entries, AsyncGenerator):
                 async with asyncio.timeout(_CLOSING):
@@ -132,7 +133,7 @@ class Batch:
                 if self.stopping:
                     break
                 if self._enqueue(entry):
-                    await self._breathe()
+                    await self._window.breathe()
         finally:
             if isinstance(entries, Generator):
                 entries.close()
@@ -142,6 +143,7 @@ class Batch:
 
         Raises:
             TypeError: the entry is neither a URL nor a Request.
+            LocalError: it cannot be kept; the list has been stopped.
         """
         request = Request(entry, self._count + 1) if isinstance(entry, str) else entry
         if not isinstance(request, Request):
@@ -150,14 +152,18 @@ class Batch:
         index = request.index or self._count
         try:
             fetch = self._make(self, request, index)
+            if self._turns.unavailable:
+                self._turns.check_available(fetch.host)
         except (InvalidURL, HostUnavailable) as error:
             self._refuse(request, index, error)
         else:
             self._outstanding += 1
-            self._turns.add(fetch)
-            if self._turns.has_room:
-                self._turns.pump()
-        return self._count % _FED_AT_ONCE == 0 or self._must_wait
+            self._window.add(fetch)
+        return self._count % self._window.at_once == 0 or self._window.must_wait
+
+    def _restore(self, request: Request, index: int) -> Fetch:
+        """Make the fetch of an entry again that waited on disk; it could be fetched then."""
+        return self._make(self, request, index)
 
     def _refuse(self, request: Request, index: int, error: InvalidURL | HostUnavailable) -> None:
         """Give the result of an entry that cannot be fetched, or whose host was given up."""
@@ -169,37 +175,15 @@ class Batch:
         self.deliver(result)
 
     @property
-    def _must_wait(self) -> bool:
-        """Whether the window is full, or too many results wait for their consumer."""
-        return self.lane.queued >= self._limits.queued or self.lane.paused
-
-    @property
     def _is_full(self) -> bool:
         return len(self._results) >= self._limits.buffered or self._result_bytes >= self._limits.buffered_bytes
-
-    async def _breathe(self) -> None:
-        """Let everybody else go on, for as long as the source has to wait."""
-        await asyncio.sleep(0)
-        while self._must_wait and not self.stopping:
-            self._feeder = self._loop.create_future()
-            await self._feeder
-
-    def _wake_feeder(self) -> None:
-        """Let the source go on if there is room for some entries; waking it for each one would cost too much."""
-        feeder = self._feeder
-        if feeder is None or self.lane.paused or self._limits.queued - self.lane.queued < self._least_room:
-            return
-        self._feeder = None
-        if not feeder.done():
-            feeder.set_result(None)
 
     # --- from the workers
 
     def started(self, fetch: Fetch) -> None:
         """Take note that one of the list's turns is being run."""
         self._running.add(fetch)
-        if self._feeder is not None:
-            self._wake_feeder()
+        self._window.started(fetch.host)
 
     def stopped(self, fetch: Fetch) -> None:
         """Take note that it is over."""
@@ -210,11 +194,18 @@ class Batch:
         self._outstanding -= 1
         if result.error is not None:
             _drop_traceback(result.error)
-        self._results.append(result)
-        self._result_bytes += _size_of(result)
+        response = result.response
+        size = response.num_bytes if response is not None and response.has_content else 0
+        self._results.append((result, size))
+        self._result_bytes += size
         if self._is_full:
             self._turns.frontier.pause(self.lane)
         self._notify()
+
+    def deliver_unsent(self, result: Result, host: str) -> None:
+        """Deliver a result that took no turn at its host, so that nobody has noticed that there is room."""
+        self.deliver(result)
+        self._loop.call_soon(self._window.started, host)
 
     def give_up(self) -> None:
         """Count one entry that will have no result, because the list was stopped."""
@@ -250,13 +241,17 @@ class Batch:
             await self._consumer
         return self._pop()
 
+    def take(self) -> Result | None:
+        """Return the next result if there is one, as `next` does, without a wait."""
+        return self._pop() if self._results else None
+
     def _pop(self) -> Result:
-        result = self._results.popleft()
-        self._result_bytes -= _size_of(result)
+        result, size = self._results.popleft()
+        self._result_bytes -= size
         if self.lane.paused and len(self._results) <= self._limits.buffered // 2 and not self._is_full:
             self._turns.frontier.resume(self.lane)
             self._turns.pump()
-            self._wake_feeder()
+            self._window.wake()
         return result
 
     def _raise_failure(self) -> None:
@@ -266,10 +261,14 @@ class Batch:
 
     def _notify(self) -> None:
         """Wake who waits for a result, and at the end who waits for that."""
-        if self._consumer is not None and not self._consumer.done():
-            self._consumer.set_result(None)
-        if self.is_done and not self._done.is_set():
+        consumer = self._consumer
+        if consumer is not None:
+            self._consumer = None
+            if not consumer.done():
+                consumer.set_result(None)
+        if self._outstanding == 0 and self.is_done and not self._done.is_set():
             self._done.set()
+            self._window.close()
             self._on_done(self)
 
     @property
@@ -293,7 +292,7 @@ class Batch:
         if self.stopping:
             return
         self.stopping = True
-        self._outstanding -= self._turns.close_lane(self.lane)
+        self._outstanding -= self._turns.close_lane(self.lane) + self._window.close()
         if self._feeding is not None and self._feeding is not asyncio.current_task():
             self._feeding.cancel()
         self._notify()
@@ -334,11 +333,6 @@ def _drop_traceback(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _size_of(result: Result) -> int:
-    response = result.response
-    return len(response.content) if response is not None and response.has_content else 0
-
-
 class FetchMany:
     """The results of a list, to be iterated once: `async for result in client.fetch_many(urls)`.
 
@@ -355,13 +349,18 @@ class FetchMany:
     def __init__(self, start: Callable[[], Batch]) -> None:
         self._start = start
 
+    def __repr__(self) -> str:
+        """Show how far it is."""
+        return f"<FetchMany {'ended' if self._closed or (self._batch and self._batch.is_done) else 'not ended'}>"
+
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Result:
         if self._closed:
             raise StopAsyncIteration
-        return await (self._batch or self._begin()).next()
+        batch = self._batch or self._begin()
+        return batch.take() or await batch.next()
 
     def _begin(self) -> Batch:
         if self._batch is None:

@@ -6,10 +6,11 @@ import asyncio
 import codecs
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 from random import Random
 from time import monotonic
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 import anyio
 
@@ -18,11 +19,13 @@ from asyncfetch.client.engine import Engine, Opened
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts, HostTable
+from asyncfetch.client.misuse import callable_or_none, check_request, setting
+from asyncfetch.client.robots import Robots, agent_among
 from asyncfetch.client.singles import Singles, as_request, response_of
-from asyncfetch.client.sinks import SinkFactory
+from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import HostUnavailable, InvalidURL, shown
+from asyncfetch.errors import InvalidURL, shown
 from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
 from asyncfetch.scheduler import CANCELLED, Frontier, Lane, Manners
 from asyncfetch.settings import Limits, Network, Politeness, Redirects, Retry, Timeouts, TLSSettings
@@ -38,8 +41,6 @@ from asyncfetch.url import Url, redacted
 from asyncfetch.version import __version__
 
 __all__ = ["Client"]
-
-_T = TypeVar("_T")
 
 _CLOSING = 5.0  # seconds that closing may take while it is itself being cancelled
 _METHODS = frozenset({"GET", "HEAD"})
@@ -77,6 +78,7 @@ class Client:
         headers: HeaderTypes | None = None,
         sensitive_headers: Iterable[str] = (),
         guard: Guard | None = None,
+        robots: bool = False,
         trace: Trace | None = None,
     ) -> None:
         """Prepare a client; nothing is opened before `async with`.
@@ -86,9 +88,8 @@ class Client:
             timeouts: of each phase, in seconds.
             retry: how often and when to try again.
             politeness: how fast, and what to learn from answers.
-            hosts: what is different for some hosts: `HostSettings` by pattern (`example.org`, `*.example.org`,
-                `example.org:8080`; the closest one counts), or a callable that is given `host:port` and returns
-                them or None. It is asked now and then, not for every request.
+            hosts: `HostSettings` by pattern (`example.org`, `*.example.org`, `example.org:8080`; the closest
+                counts), or a callable that is given `host:port`, now and then, and returns them or None.
             redirects: whether and how far to follow.
             tls: whom to trust, and the client's own certificate.
             network: name resolution and address families.
@@ -96,32 +97,40 @@ class Client:
             sensitive_headers: names of fields, in any case, that no other origin may see, besides Authorization,
                 Cookie and Proxy-Authorization: a redirect to another scheme, host or port drops them for good.
             guard: says which addresses may not be dialled; none are blocked by default.
+            robots: obey the robots.txt of every origin (RFC 9309), under the first word of the User-Agent.
             trace: sees what happens on the wire.
 
         Raises:
-            ValueError: a header cannot be sent, a TLS file cannot be used, an override is no address, or a
-                pattern of `hosts` is none.
+            ValueError: a header cannot be sent, a TLS file cannot be used, an address or a pattern is none.
             TypeError: a setting is not of its class, or `sensitive_headers` is a single string.
         """
-        self._limits = _setting("limits", limits, Limits)
-        self._timeouts = _setting("timeouts", timeouts, Timeouts)
-        self._retry = _setting("retry", retry, Retry)
-        self._politeness = _setting("politeness", politeness, Politeness)
-        self._redirects = _setting("redirects", redirects, Redirects)
-        tls = _setting("tls", tls, TLSSettings)
+        self._limits = setting("limits", limits, Limits)
+        self._timeouts = setting("timeouts", timeouts, Timeouts)
+        self._retry = setting("retry", retry, Retry)
+        self._politeness = setting("politeness", politeness, Politeness)
+        self._redirects = setting("redirects", redirects, Redirects)
+        tls = setting("tls", tls, TLSSettings)
         check_files(tls)
         self._tls = LazyContext(tls)
-        self._network = _setting("network", network, Network)
+        self._network = setting("network", network, Network)
         self._resolver = Resolver(self._network)
-        self._guard = allow_all if guard is None else guard
-        self._trace = trace
+        wanted = "a callable, such as AddressGuard(public_only=True)"
+        self._guard = allow_all if guard is None else callable_or_none("guard", guard, wanted)
+        self._trace = None if trace is None else setting("trace", trace, Trace)
         pairs = merge_fields(DEFAULT_HEADERS, headers)
         self._hosts = Hosts(hosts, pairs, sensitive_names(sensitive_headers), self._timeouts)
+        self._agent = agent_among(pairs) if robots else None
         self._batches: set[Batch] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._is_open = False
         self.stats = Stats()
+
+    def __repr__(self) -> str:
+        """Show whether it is open, and what it has done; of its settings nothing, which may be secret."""
+        total = self.stats.total
+        state = "open" if self._is_open else "new" if self._supervisor is None else "closed"
+        return f"<Client {state}: {total.done} done, {total.failed} failed, {total.in_flight} in flight>"
 
     # --- opening and closing
 
@@ -185,7 +194,10 @@ class Client:
                     flow=Flow.needed(self.stats, self._politeness.limit_rate, self._hosts),
                     trace=self._trace,
                 )
-                self._turns.start(self._run_for_batch)
+                if self._agent is not None:
+                    make = partial(self._make_fetch, self._turns.frontier.lane())
+                    self._turns.robots = Robots(self._turns, self._engine, make, agent=self._agent, group=group)
+                self._turns.start(self._run_for_batch, self._resolver, self._pool)
                 self._is_open = True
                 if not ready.done():
                     ready.set_result(None)
@@ -248,7 +260,9 @@ class Client:
             FetchError: there is no complete response; see `asyncfetch.errors` for each kind. A method or a header
                 that cannot be sent is `InvalidURL`.
             RuntimeError: the client is not open.
-            TypeError: `url` is neither text nor a Request, or is a Request beside other arguments.
+            TypeError: `url` is neither text nor a Request, or is a Request beside other arguments; or one of these
+                is of another type.
+            ValueError: `max_body` is negative.
         """
         fetch = self._begin_single(as_request(url, method, headers, timeouts, follow_redirects, max_body))
         return response_of(await self._singles.run(fetch, self._engine.run))
@@ -273,7 +287,7 @@ class Client:
         Raises:
             FetchError: no response, or, while the body is read, a body that is not whole.
             RuntimeError: the client is not open.
-            TypeError: as with `get`.
+            TypeError, ValueError: as with `get`.
         """
         fetch = self._begin_single(as_request(url, method, headers, timeouts, follow_redirects, max_body))
         opened: Opened | Result = await self._singles.run(fetch, self._engine.open)
@@ -291,13 +305,15 @@ class Client:
         self._check_open()
         try:
             return self._make_fetch(self._turns.single, request, 1)
-        except (InvalidURL, HostUnavailable) as error:
+        except InvalidURL as error:
             error.url = redacted(request.url)
             raise
 
     # --- many URLs
 
-    def fetch_many(self, urls: Source, *, sink: SinkFactory | None = None) -> FetchMany:
+    def fetch_many(
+        self, urls: Source, *, sink: SinkFactory | None = None, partial: PartialFactory | None = None
+    ) -> FetchMany:
         """Fetch many URLs; iterate over what is returned to get a `Result` for each, as they end.
 
         Args:
@@ -305,19 +321,23 @@ class Client:
                 must not block.
             sink: called with request and response when the head of a response below 400 has come; returns where
                 the body goes, or None to keep it in memory.
+            partial: called with each request when its first turn comes; returns the beginning of its body if an
+                earlier program has kept one, to go on with it where it stopped.
 
         Raises:
             RuntimeError: the client is not open.
-            TypeError: `urls` is a single string.
+            TypeError: `urls` is a single string, or `sink` cannot be called.
         """
         self._check_open()
+        callable_or_none("sink", sink, "a callable that is given request and response")
         if isinstance(urls, str | bytes):
             raise TypeError("fetch_many takes an iterable of URLs, not a single one; see get")
-        return FetchMany(lambda: self._begin_batch(urls, sink))
+        return FetchMany(lambda: self._begin_batch(urls, sink, partial))
 
-    def _begin_batch(self, urls: Source, sink: SinkFactory | None) -> Batch:
+    def _begin_batch(self, urls: Source, sink: SinkFactory | None, partial: PartialFactory | None) -> Batch:
         self._check_open()
         batch = Batch(self._turns, self._limits, sink, make=self._make_for_batch, on_done=self._batches.discard)
+        batch.partial = partial
         self._batches.add(batch)
         self._group.start_soon(batch.feed, urls)
         return batch
@@ -359,17 +379,17 @@ class Client:
 
         Raises:
             InvalidURL: it cannot be fetched.
-            HostUnavailable: its host was given up, and has not rested yet.
+            TypeError: what it brings along is of another type than it takes.
+            ValueError: its `max_body` is negative.
         """
         if request.invalid:
             raise InvalidURL(request.invalid)
         if request.method not in _METHODS:
             raise InvalidURL(f"the method {shown(str(request.method))} is not GET or HEAD")
-        url = Url.parse(request.url)
-        if self._turns.unavailable:
-            self._turns.check_available(url.origin.key)
-        fetch = Fetch(lane, request, index, url)
+        fetch = Fetch(lane, request, index, Url.parse(request.url))
         fetch.blocks, fetch.timeouts = self._hosts.blocks, self._timeouts
+        if request.timeouts is not None or request.max_body is not None:
+            check_request(request)
         if self._hosts.are_special or request.headers is not None or request.timeouts is not None:
             self._hosts.dress(fetch)
             self._pool.watch(fetch.timeouts)
@@ -378,16 +398,3 @@ class Client:
         fetch.max_body = request.max_body
         fetch.added = monotonic()
         return fetch
-
-
-def _setting(name: str, given: _T | None, kind: type[_T]) -> _T:
-    """Return a setting, or what its class starts with.
-
-    Raises:
-        TypeError: it is of another class.
-    """
-    if given is None:
-        return kind()
-    if not isinstance(given, kind):
-        raise TypeError(f"{name} takes {kind.__name__}(...), not {given!r}")
-    return given

@@ -1,25 +1,25 @@
 """One turn of one fetch, over the streams: from its place in the scheduler to a result or to another turn.
 
 The ladder, one concern a rung: `run` and `open` are a turn with and without its body; `_begin` and `_receive` see
-that its place is given back; `_answer` judges the response's head; `_send` gets a connection and the head.
-What decides is elsewhere: `fetch` and `scheduler.retry`.
+that its place is given back; `_send` gets a connection and the head; `_judge` follows or retries what asks for it.
+What decides is elsewhere: `fetch` and `scheduler.retry`; bodies are read in `receiving`.
+
+A rung that awaits costs something even if it does not wait: the plain case, a small answer, has few of them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import time
-from dataclasses import dataclass
-from functools import partial
 from random import Random
 from time import monotonic
 
 from asyncfetch.client.fetch import Fetch
-from asyncfetch.client.flow import BUFFERED, Flow
+from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts
-from asyncfetch.client.sinks import DISCARD, Sink, abort, not_saved
+from asyncfetch.client.receiving import Opened, Receiver
+from asyncfetch.client.sinks import Partial, abort
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import (
     Cancelled,
@@ -43,30 +43,16 @@ from asyncfetch.scheduler import (
     outcome_of_status,
 )
 from asyncfetch.settings import Limits, Redirects, Retry
-from asyncfetch.streams.connection import OutOfDescriptors
+from asyncfetch.streams.connection import Connection, OutOfDescriptors, is_shortage
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.http1 import WISHES, HeadParser
 from asyncfetch.streams.pool import Pool
-from asyncfetch.streams.request import encode_request
 from asyncfetch.trace import Trace
 
 __all__ = ["Engine", "Opened"]
 
-_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
 _A_MOMENT = 1e-3  # seconds; a wait that was asked for, but the host's own back-off says how long it is
-
-
-@dataclass(slots=True)
-class Opened:
-    """A fetch whose final head has come; its place is held until the body is done with."""
-
-    fetch: Fetch
-    exchange: Exchange
-    response: Response
-    host: str
-    began: float
-    outcome: Outcome = ANSWERED
 
 
 class Engine:
@@ -86,13 +72,12 @@ class Engine:
     ) -> None:
         self._pool = pool
         self._turns = turns
-        self._limits = limits
         self._most_redirects = redirects.most
         self._retry = retry
         self._hosts = hosts
-        self._flow = flow
         self._trace = trace
         self._parser = HeadParser()
+        self._receiver = Receiver(turns.stats, limits, flow)
         self._random = Random()  # noqa: S311
 
     async def run(self, fetch: Fetch) -> Result | None:
@@ -102,7 +87,14 @@ class Engine:
             The result, or None if the fetch has been queued for another turn.
         """
         opened = await self._begin(fetch)
-        return await self._receive(opened) if isinstance(opened, Opened) else opened
+        if not isinstance(opened, Opened):
+            return opened
+        has_sink = fetch.batch is not None and fetch.batch.sink is not None
+        content = None if has_sink or fetch.request.sha256 is not None else self._receiver.take_whole(opened)
+        if content is None:
+            return await self._receive(opened)
+        opened.response.content = content
+        return self.close(opened)
 
     async def open(self, fetch: Fetch) -> Opened | Result | None:
         """Run one turn as far as the final head; then the places stay taken until `close`, `fail` or `cancel`.
@@ -113,7 +105,7 @@ class Engine:
         opened = await self._begin(fetch)
         if isinstance(opened, Opened):
             try:
-                self._accept(opened, self._limits.max_streamed)
+                self._receiver.accept(opened)
             except FetchError as error:
                 return self.fail(opened, error)
         return opened
@@ -122,14 +114,20 @@ class Engine:
         host, began = fetch.host, monotonic()
         if fetch.timings.queue is None:
             fetch.timings.queue = began - fetch.added
+            if fetch.batch is not None and fetch.batch.partial is not None:
+                fetch.partial = fetch.batch.partial(fetch.request)
         if not fetch.load:
             return self._refuse(fetch, host, began)
         if not fetch.history:
             fetch.attempts += 1
         try:
-            return await self._answer(fetch, host, began)
+            exchange = await self._send(fetch, began)
+            opened = Opened(fetch, exchange, fetch.make_response(exchange), host, began)
+            head = exchange.head
+            is_plain = head.status < 300 and fetch.partial is None and WISHES not in head.framing
+            return opened if is_plain else await self._judge(opened)
         except (FetchError, OutOfDescriptors, OSError) as error:
-            if _is_shortage(error) or _is_shortage(error.__cause__):
+            if is_shortage(error) or is_shortage(error.__cause__):
                 return self._starved(fetch, host, began, error)
             if not isinstance(error, FetchError):  # not of the network, which is translated: a file of our own
                 error = LocalError(f"this machine failed: {error}")
@@ -141,9 +139,11 @@ class Engine:
     async def _receive(self, opened: Opened) -> Result | None:
         """Read the body, into memory or into the sink of the list, and end the turn; as `run`."""
         try:
-            await self._read(opened)
+            await self._receiver.read(opened)
         except FetchError as error:
             opened.exchange.discard()
+            if is_shortage(error.__cause__):
+                return self._starved(opened.fetch, opened.host, opened.began, error)
             return self._failed(opened.fetch, opened.host, opened.began, error)
         except BaseException:
             self.cancel(opened)
@@ -153,9 +153,10 @@ class Engine:
     def close(self, opened: Opened) -> Result:
         """End a turn whose body is complete."""
         opened.exchange.release()
-        opened.response.num_bytes = opened.exchange.decoded
-        opened.response.wire_bytes = opened.exchange.wire
-        return self._end(opened.fetch, opened.host, opened.began, opened.outcome, response=opened.response)
+        response, exchange = opened.response, opened.exchange
+        response.num_bytes = exchange.decoded
+        response.wire_bytes = exchange.wire
+        return self._end(opened.fetch, opened.host, opened.began, opened.outcome, response=response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
         """End a turn whose body failed while somebody was reading it: it is not tried again."""
@@ -172,34 +173,35 @@ class Engine:
 
     # --- the head
 
-    async def _answer(self, fetch: Fetch, host: str, began: float) -> Opened | None:
-        """Get the head, and follow it or retry it if that is what it means."""
-        exchange = await self._send(fetch, began)
+    async def _judge(self, opened: Opened) -> Opened | None:
+        """Follow a response or retry it, if that is what its head means; otherwise give it back."""
+        fetch, exchange, response = opened.fetch, opened.exchange, opened.response
         try:
-            response = fetch.make_response(exchange)
-            status, asked, outcome = response.status_code, None, ANSWERED
-            if status >= 400 or WISHES in exchange.head.framing:
+            if fetch.partial is not None and fetch.has_to_begin_anew(exchange):
+                await self._begin_anew(opened, fetch.partial)
+                return None
+            status, asked = response.status_code, None
+            if WISHES in exchange.head.framing:
                 asked = find_asked(response.raw_headers, status, time.time())
-                outcome = outcome_of_status(status, *(asked or (None, "")))
+            opened.outcome = outcome_of_status(status, *(asked or (None, "")))
             url = fetch.redirected(response, self._most_redirects)
-            again = self._retries(fetch, host, status, asked) if status >= 400 else None
-            if url is None and again is None:
-                response.history = fetch.history
-                return Opened(fetch, exchange, response, host, began, outcome)
+            again = self._retries(fetch, opened.host, status, asked) if status >= 400 else None
         except BaseException:
             exchange.discard()
             raise
+        if url is None and again is None:
+            return opened
         await exchange.drain()
         if again is not None:
-            self._try_again(fetch, host, again, f"http.{status // 100}xx", outcome)
+            self._try_again(fetch, opened.host, again, f"http.{status // 100}xx", opened.outcome)
             return None
         assert url is not None, "what is not retried is a redirect here"
-        fetch.timings.total = monotonic() - began
+        fetch.timings.total = monotonic() - opened.began
         fetch.spent += fetch.timings.total
         fetch.follow_to(url, response)
-        self._dress(fetch, host)
-        self._turns.release(fetch, host, outcome)
-        self._turns.again(fetch, self._wait_to_follow(fetch, host, asked))
+        self._dress(fetch, opened.host)
+        self._turns.release(fetch, opened.host, opened.outcome)
+        self._turns.again(fetch, self._wait_to_follow(fetch, opened.host, asked))
         return None
 
     def _wait_to_follow(self, fetch: Fetch, host: str, asked: Asked | None) -> float:
@@ -213,14 +215,25 @@ class Engine:
         fetch.waited += wait
         return wait
 
+    async def _begin_anew(self, opened: Opened, partial: Partial) -> None:
+        """Forget the beginning of a body whose rest is not to be had, and ask for it all; that uses no attempt."""
+        fetch = opened.fetch
+        fetch.partial = None
+        await abort(partial.sink)
+        await opened.exchange.drain()
+        self._turns.release(fetch, opened.host, ANSWERED)
+        fetch.attempts -= 1
+        self._start_over(fetch, opened.host)
+        self._turns.again(fetch, 0.0)
+
     async def _send(self, fetch: Fetch, began: float) -> Exchange:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
-        timeouts, url = fetch.timeouts, fetch.url
+        request, timeouts = fetch.encode_request(), fetch.timeouts
         total_at = math.inf if timeouts.total is None else began + timeouts.total - fetch.spent
-        request = encode_request(fetch.request.method, url.target, url.origin.authority, fetch.request_fields())
-        fresh = False
+        connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
         while True:
-            exchange = await self._connect(fetch, total_at, fresh=fresh)
+            fetch.ip = connection.ip
+            exchange = Exchange(self._pool, connection)
             try:
                 if self._trace is not None:
                     self._trace.sent(request)
@@ -229,7 +242,7 @@ class Engine:
                 )
             except StaleConnection:
                 exchange.discard()
-                fresh = True
+                connection = await self._connect(fetch, total_at)
                 continue
             except BaseException:
                 fetch.was_silent = exchange.was_silent
@@ -238,72 +251,25 @@ class Engine:
             fetch.timings.ttfb = exchange.ttfb
             return exchange
 
-    async def _connect(self, fetch: Fetch, total_at: float, *, fresh: bool) -> Exchange:
-        """Get a connection within the connect timeout and the total."""
+    async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
+        """Open a connection within the connect timeout and the total."""
+        if fetch.connect_error is not None:
+            known, fetch.connect_error = fetch.connect_error, None
+            raise known
         most = fetch.timeouts.connect
         left = total_at - monotonic()
         try:
-            connection = await self._pool.acquire(fetch.url.origin, max(0.0, min(most, left)), fresh=fresh)
+            connection = await self._pool.acquire(fetch.url.origin, max(0.0, min(most, left)), fresh=True)
         except ConnectTimeout as error:
             if left < most:
                 raise TotalTimeout(f"not finished within {fetch.timeouts.total:g} s") from error
             raise
-        fetch.ip = connection.ip
-        if not connection.served:
-            timings = fetch.timings
-            self._turns.stats.connections += 1
-            timings.dns, timings.connect = connection.dns_time, connection.connect_time
-            timings.tls = connection.tls_time
-        return Exchange(self._pool, connection)
-
-    # --- the body
-
-    def _accept(self, opened: Opened, usual: int | None) -> None:
-        """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
-        fetch = opened.fetch
-        max_body = usual if fetch.max_body is None else fetch.max_body
-        if self._flow is None:
-            opened.exchange.accept(max_body, partial(self._turns.stats.came, fetch.stats))
-        else:
-            opened.exchange.accept(max_body, self._flow.counter(fetch.stats, opened.host))
-            opened.exchange.connection.reader.hold_back(BUFFERED)
-
-    async def _read(self, opened: Opened) -> None:
-        fetch, response = opened.fetch, opened.response
-        sink = self._make_sink(fetch, response)
-        if sink is None:
-            self._accept(opened, self._limits.max_body)
-            response.content = await opened.exchange.read_all()
-        else:
-            await self._pour(opened, sink)
-            if sink is not DISCARD:
-                fetch.sink = sink
-
-    def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
-        """Ask the list where the body goes, unless nobody wants it; None is into memory."""
-        if fetch.batch is None or fetch.batch.sink is None:
-            return None
-        if response.is_error:
-            return DISCARD
-        try:
-            return fetch.batch.sink(fetch.request, response)
-        except OSError as error:
-            raise not_saved(error) from error
-
-    async def _pour(self, opened: Opened, sink: Sink) -> None:
-        exchange = opened.exchange
-        try:
-            self._accept(opened, self._limits.max_streamed)
-            while not exchange.complete:
-                for piece in await exchange.read():
-                    await sink.write(piece)
-            await sink.finish()
-        except OSError as error:
-            await abort(sink)
-            raise not_saved(error) from error
-        except BaseException:
-            await abort(sink)
-            raise
+        self._turns.stats.connections += 1
+        timings = fetch.timings
+        timings.dns, timings.connect = fetch.naming + (connection.dns_time or 0.0), connection.connect_time
+        timings.tls = connection.tls_time
+        fetch.naming = 0.0
+        return connection
 
     # --- what comes next
 
@@ -339,10 +305,13 @@ class Engine:
             fetch.attempts -= 1
             fetch.waited += again.charge
             delay = 0.0
+        self._start_over(fetch, host)
+        self._turns.again(fetch, delay)
+
+    def _start_over(self, fetch: Fetch, host: str) -> None:
         fetch.start_over()
         with contextlib.suppress(InvalidURL):  # it was sent there before; then it is sent as it is
             self._dress(fetch, host)
-        self._turns.again(fetch, delay)
 
     def _dress(self, fetch: Fetch, host: str) -> None:
         """Let the settings of another host hold, if that is where the next turn goes.
@@ -355,10 +324,10 @@ class Engine:
             self._pool.watch(fetch.timeouts)
 
     def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
-        """No descriptor for another connection: make do with fewer, and let this one wait for its turn again."""
+        """No descriptor for a connection or a file: make do with fewer, and let this one wait for another turn."""
         self._pool.make_room()
         if not self._pool.open and self._turns.frontier.in_flight <= 1:  # it is not we who have them
-            shortage = LocalError(f"no file descriptor left to connect: {error}")
+            shortage = LocalError(f"no file descriptor left: {error}")
             return self._failed(fetch, host, began, shortage, as_code="connect.failed")
         self._turns.make_do()
         self._turns.release(fetch, host, CANCELLED)
@@ -385,14 +354,10 @@ class Engine:
         fetch.timings.total = fetch.spent + monotonic() - began
         self._turns.release(fetch, host, outcome)
         result = fetch.make_result(response, error)
-        self._turns.stats.ended(fetch.stats, result)
+        if not fetch.for_robots:
+            self._turns.stats.ended(fetch.stats, result)
         return result
 
 
 def _outcome_of(fetch: Fetch, error: FetchError) -> Outcome:
     return outcome_of_failure(error.code, was_silent=fetch.was_silent)
-
-
-def _is_shortage(error: BaseException | None) -> bool:
-    """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
-    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in _SHORTAGE)

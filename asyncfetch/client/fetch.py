@@ -7,17 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from asyncfetch.errors import FetchError, InvalidRedirect, InvalidURL, StatusError, TooManyRedirects
+from asyncfetch.client.misuse import check_fields
+from asyncfetch.client.sinks import Partial, VerifyingSink
+from asyncfetch.errors import (
+    FetchError,
+    InvalidRedirect,
+    InvalidURL,
+    MessageTooLarge,
+    StatusError,
+    TooManyRedirects,
+    shown,
+)
 from asyncfetch.result import HeaderTypes, Request, Response, Result, Timings
 from asyncfetch.scheduler import Lane, Turn
 from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
-from asyncfetch.streams.request import check_field, encode_fields
+from asyncfetch.streams.http1 import HEAD_LIMIT
+from asyncfetch.streams.ranges import Rest, is_rest, range_fields
+from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted
 
 if TYPE_CHECKING:
@@ -25,14 +38,18 @@ if TYPE_CHECKING:
 
     from asyncfetch.client.batch import Batch
 
-__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "merge_fields", "sensitive_names"]
+__all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "FieldPairs", "merge_fields", "sensitive_names"]
 
 FieldPairs = list[tuple[str, str]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_OURS = frozenset({"host", "content-length", "transfer-encoding"})
+_ABOUT_RANGES = frozenset({206, 416})
+_OURS = frozenset({"content-length", "transfer-encoding"})
+# RFC 9110 section 7.2: Host = uri-host [ ":" port ]; of the names, what can be meant for a host
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
+_RESTS_REMEMBERED = 1000
 
 
 class FieldBlocks:
@@ -41,9 +58,10 @@ class FieldBlocks:
     Attributes:
         own: for the origins that the user named.
         foreign: for origins that a redirect led to: without the sensitive fields.
+        host: what the user wants to be sent as Host instead of the URL's, to the origins of `own`; or empty.
     """
 
-    __slots__ = ("_pairs", "_sensitive", "foreign", "own")
+    __slots__ = ("_pairs", "_rests", "_sensitive", "foreign", "host", "own")
 
     def __init__(self, pairs: FieldPairs, sensitive: frozenset[str]) -> None:
         """Encode the fields.
@@ -56,15 +74,29 @@ class FieldBlocks:
                 raise ValueError(f"{name} follows from the URL and the method, it is not for a header to say")
         self._pairs = pairs
         self._sensitive = sensitive
-        self.own = encode_fields(pairs)
+        self.host = _host_among(pairs)
+        self.own = encode_fields(_without_host(pairs))
         self.foreign = encode_fields(self._public())
+        self._rests: dict[str, bytes] = {}
 
     def _public(self) -> FieldPairs:
-        return [(name, value) for name, value in self._pairs if name.lower() not in self._sensitive]
+        return [pair for pair in _without_host(self._pairs) if pair[0].lower() not in self._sensitive]
 
-    def with_authorization(self, value: str, *, is_foreign: bool) -> bytes:
-        """Encode the fields with another Authorization: a URL's own user and password."""
-        return encode_fields(merge_fields(self._public() if is_foreign else self._pairs, {"Authorization": value}))
+    def rest_for(self, authority: str) -> bytes:
+        """Return what follows the request line, for an origin that the user named.
+
+        It is encoded once for each; what was encoded is forgotten when it gets too much.
+        """
+        rest = self._rests.get(authority)
+        if rest is None:
+            if len(self._rests) >= _RESTS_REMEMBERED:
+                self._rests.clear()
+            rest = self._rests[authority] = encode_rest(authority, self.own)
+        return rest
+
+    def with_further(self, fields: Mapping[str, str], *, is_foreign: bool) -> bytes:
+        """Encode the fields with what one turn adds or replaces, such as a URL's own user and password."""
+        return encode_fields(merge_fields(self._public() if is_foreign else _without_host(self._pairs), fields))
 
     def with_fields(self, given: HeaderTypes) -> FieldBlocks:
         """Put one request's fields over these.
@@ -75,26 +107,51 @@ class FieldBlocks:
         return FieldBlocks(merge_fields(self._pairs, given), self._sensitive)
 
 
+def _host_among(pairs: FieldPairs) -> str:
+    """Return the Host that the user gave, or an empty string.
+
+    Raises:
+        ValueError: there are two, or it is no host with or without a port.
+    """
+    hosts = [value for name, value in pairs if name.lower() == "host"]
+    if len(hosts) > 1:
+        raise ValueError("the header Host is given twice")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise ValueError(f"the header Host is a name or an address, with or without a port, not {shown(hosts[0])}")
+    return hosts[0] if hosts else ""
+
+
+def _without_host(pairs: FieldPairs) -> FieldPairs:
+    return [pair for pair in pairs if pair[0].lower() != "host"]
+
+
 def sensitive_names(further: Iterable[str]) -> frozenset[str]:
     """Return the names, in lower case, of the fields that only the origins that the user named may see.
 
     Raises:
         ValueError: one of the further names is none that a header can have; it would protect nothing.
-        TypeError: they are a single string.
+        TypeError: they are a single string, or something else than strings.
     """
     if isinstance(further, str):
         raise TypeError("sensitive_headers takes an iterable of names, not a single one")
     names = list(further)
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"sensitive_headers takes names, not {name!r}")
         check_field(name, "")
     return SENSITIVE_HEADERS.union(name.lower() for name in names)
 
 
 def merge_fields(base: FieldPairs, given: HeaderTypes | None) -> FieldPairs:
-    """Put given fields over a base: same names, in any case, are replaced; a value of None removes the field."""
+    """Put given fields over a base: same names, in any case, are replaced; a value of None removes the field.
+
+    Raises:
+        TypeError: they are no fields.
+    """
     if not given:
         return base
     pairs = list(given.items()) if isinstance(given, Mapping) else list(given)
+    check_fields(pairs)
     names = {name.lower() for name, _ in pairs}
     kept = [(name, value) for name, value in base if name.lower() not in names]
     return kept + [(name, value) for name, value in pairs if value is not None]
@@ -110,9 +167,14 @@ class Fetch(Turn):
         blocks: the fields to send.
         timeouts, follow, max_body: as the request or the client say.
         is_foreign: whether a redirect led away from the origin that the user named.
+        is_named: whether its name has been looked up before this turn; `naming` seconds that took.
+        connect_error: why it need not be tried to connect this time, or None.
+        for_robots: whether it is a robots.txt that the client itself asks for: no result, and nobody's list.
+        refused: why it has no turn any more, for whoever waits for one.
         attempts: attempts begun.
         waited: seconds waited because hosts asked for it.
         history: the redirects of this attempt so far.
+        redirect_bytes: the heads of these.
         added: the loop's time when it was first queued.
         spent: seconds that the earlier turns of this attempt took.
         timings, ip, reused: of the latest turn.
@@ -122,6 +184,7 @@ class Fetch(Turn):
         batch: the list it belongs to, if any.
         scope: the scope of the worker that runs it just now.
         sink: where its body goes, if not into memory.
+        partial: the beginning of its body, if one has come and was kept.
     """
 
     __slots__ = (
@@ -129,12 +192,19 @@ class Fetch(Turn):
         "attempts",
         "batch",
         "blocks",
+        "connect_error",
         "follow",
+        "for_robots",
         "history",
         "index",
         "ip",
         "is_foreign",
+        "is_named",
         "max_body",
+        "naming",
+        "partial",
+        "redirect_bytes",
+        "refused",
         "request",
         "scope",
         "sink",
@@ -164,26 +234,67 @@ class Fetch(Turn):
         self.history: list[Response] = []
         self.added = 0.0
         self.spent = 0.0
+        self.redirect_bytes = 0
         self.timings = Timings()
         self.ip = ""
         self.is_foreign = False
         self.was_silent = False
+        self.is_named = False
+        self.naming = 0.0
+        self.for_robots = False
+        self.connect_error: FetchError | None = None
+        self.refused: FetchError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.batch: Batch | None = None
         self.scope: anyio.CancelScope | None = None
         self.sink: Any = None
+        self.partial: Partial | None = None
 
     def latency(self, now: float) -> float:
         """Return how many seconds the head of the answer took from the request on, or 0 if that is not known."""
         return self.timings.ttfb or 0.0
 
-    def request_fields(self) -> bytes:
-        """Return the fields to send to where it is going now: credentials only to whom they are meant for."""
-        credentials = self.url.credentials
-        if credentials is not None:
-            token = base64.b64encode(b":".join(credentials)).decode()
-            return self.blocks.with_authorization(f"Basic {token}", is_foreign=self.is_foreign)
-        return self.blocks.foreign if self.is_foreign else self.blocks.own
+    def encode_request(self) -> bytes:
+        """Encode the request to where it is going now: credentials only to whom they are meant for."""
+        method, url = self.request.method, self.url
+        if not (url.userinfo or self.is_foreign or self.partial is not None):
+            return encode_request_line(method, url.target) + self.blocks.rest_for(self.authority)
+        further: dict[str, str] = {}
+        if url.credentials is not None:
+            further["Authorization"] = f"Basic {base64.b64encode(b':'.join(url.credentials)).decode()}"
+        if (rest := self.rest) is not None:
+            further |= range_fields(rest)
+        fields = self.blocks.foreign
+        if further or not self.is_foreign:
+            fields = self.blocks.with_further(further, is_foreign=self.is_foreign)
+        return encode_request(method, url.target, self.authority, fields)
+
+    @property
+    def authority(self) -> str:
+        """What is sent as Host: the user's own word to the origins that the user named, the URL's to all others."""
+        return (not self.is_foreign and self.blocks.host) or self.url.origin.authority
+
+    @property
+    def rest(self) -> Rest | None:
+        """What is missing of a body that has come in part, if it is asked for where this is going now."""
+        partial = self.partial
+        if partial is None or partial.url != self.url.href:
+            return None
+        if self.request.sha256 is not None and not isinstance(partial.sink, VerifyingSink):
+            return None  # nobody could tell the digest of all of it
+        return partial.rest
+
+    def has_to_begin_anew(self, exchange: Exchange) -> bool:
+        """Whether an answer to the request for a rest is of no use: not this rest, and not the whole either."""
+        rest = self.rest
+        if rest is None or exchange.head.status not in _ABOUT_RANGES:
+            return False
+        return not is_rest(exchange.head, exchange.length, rest)
+
+    def expected_digest(self, response: Response) -> str | None:
+        """Return the digest that the body of a response must have; that of an error is not compared."""
+        is_body = self.request.method == "GET" and response.status_code < 300 and response.status_code != 204
+        return self.request.sha256.lower() if is_body and self.request.sha256 is not None else None
 
     # --- what a response means
 
@@ -192,6 +303,7 @@ class Fetch(Turn):
 
         Raises:
             TooManyRedirects: it was sent on `most` times before.
+            MessageTooLarge: the heads of its redirects, which are kept, have together more than 256 KiB.
             InvalidRedirect: the Location is empty, or cannot be fetched.
         """
         if response.status_code not in _REDIRECTS or not self.follow:
@@ -201,6 +313,9 @@ class Fetch(Turn):
             return None
         if len(self.history) >= most:
             raise TooManyRedirects(f"more than {most} redirects in a row")
+        self.redirect_bytes += sum(len(name) + len(value) + 4 for name, value in response.raw_headers)
+        if self.redirect_bytes > HEAD_LIMIT:
+            raise MessageTooLarge(f"the heads of the redirects are together larger than {HEAD_LIMIT // 1024} KiB")
         if not location:
             raise InvalidRedirect("the redirect cannot be followed: its Location is empty")
         try:
@@ -212,7 +327,9 @@ class Fetch(Turn):
         """Go on to where a redirect leads; what is meant for the first origin only stays behind for good."""
         if url.origin != self.url.origin:
             self.is_foreign = True
+        response.history = []
         self.history.append(response)
+        self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
         self.url = url
         self.host = url.origin.key
@@ -220,6 +337,8 @@ class Fetch(Turn):
     def start_over(self) -> None:
         """Forget what the last attempt did: the next one begins with the URL as given."""
         self.spent = 0.0
+        self.redirect_bytes = 0
+        self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
         self.was_silent = False
         if self.history:
@@ -231,12 +350,17 @@ class Fetch(Turn):
     def make_response(self, exchange: Exchange) -> Response:
         """Describe the response whose head has just come."""
         head = exchange.head
-        response = Response(self.url.href, head.status, head.reason.decode("latin-1"), head.fields)
-        response.http_version = _VERSIONS[head.minor > 0]
-        response.ip = self.ip
-        response.reused = exchange.connection.served > 0
-        response.timings = self.timings
-        return response
+        return Response(
+            self.url.href,
+            head.status,
+            head.reason.decode("latin-1"),
+            head.fields,
+            _VERSIONS[head.minor > 0],
+            self.ip,
+            exchange.connection.served > 0,
+            self.timings,
+            self.history,
+        )
 
     def make_result(self, response: Response | None, error: FetchError | None) -> Result:
         """Close the book on this fetch."""
@@ -252,9 +376,9 @@ class Fetch(Turn):
             attempts=self.attempts,
             timings=self.timings,
             ip=self.ip,
-            redirects=[hop.url for hop in self.history],
+            redirects=[hop.url for hop in self.history] if self.history else [],
             ended=time.time(),
-            sink=self.sink,
+            sink=self.partial.sink if self.partial is not None and error is not None else self.sink,
         )
 
 

@@ -15,7 +15,7 @@ from asyncfetch.errors import InvalidURL, shown
 from asyncfetch.settings import HostSettings, Timeouts
 from asyncfetch.url import Url
 
-__all__ = ["HostTable", "Hosts"]
+__all__ = ["HostTable", "Hosts", "settings_by_host"]
 
 HostTable = Mapping[str, HostSettings] | Callable[[str], HostSettings | None]
 """Patterns (`example.org`, `*.example.org`, either with `:port`), or a callable that is asked with `host:port`."""
@@ -120,6 +120,15 @@ class Hosts:
             token = base64.b64encode(f"{settings.user}:{settings.password or ''}".encode()).decode()
             pairs = merge_fields(pairs, {"Authorization": f"Basic {token}"})
         return _Own(settings, FieldBlocks(merge_fields(pairs, settings.headers), self._sensitive))
+
+
+def settings_by_host(table: HostTable) -> Callable[[str], HostSettings | None]:
+    """Return what tells of a host, by its key `host:port`, what a client with this table takes for it.
+
+    Raises:
+        ValueError, TypeError: as the client does.
+    """
+    return Hosts(table, [], frozenset(), Timeouts()).settings
 
 
 def _patterns_for(key: str) -> list[str]:

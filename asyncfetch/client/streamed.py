@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from typing import Self
 
 from asyncfetch.client.engine import Engine, Opened
+from asyncfetch.client.sinks import check_digest
 from asyncfetch.errors import FetchError
 
 __all__ = ["StreamedBody"]
@@ -27,6 +29,8 @@ class StreamedBody:
         self._given_out = False
         self._closed = False
         self._failure: FetchError | None = None
+        self._expected = opened.fetch.expected_digest(opened.response)
+        self._sha256 = hashlib.sha256()
 
     def __aiter__(self) -> Self:
         if self._given_out:
@@ -50,11 +54,14 @@ class StreamedBody:
         exchange, response = self._opened.exchange, self._opened.response
         while (piece := next(self._pieces, None)) is None:
             if exchange.complete:
+                check_digest(self._sha256.hexdigest(), self._expected)
                 self._given_out = True
                 raise StopAsyncIteration
             self._pieces = iter(await exchange.read())
         response.num_bytes = exchange.decoded
         response.wire_bytes = exchange.wire
+        if self._expected is not None:
+            self._sha256.update(piece)
         return piece
 
     def _fail(self, error: FetchError) -> FetchError:

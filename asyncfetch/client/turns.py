@@ -13,15 +13,22 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
-from asyncfetch.errors import HostUnavailable
+from asyncfetch.client.names import Names
+from asyncfetch.errors import FetchError, HostUnavailable
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Host, Lane, Outcome
 from asyncfetch.scheduler.lane import UNQUEUED
 from asyncfetch.stats import HostState, HostStats, Stats
+from asyncfetch.streams.pool import Pool
+from asyncfetch.streams.resolver import Resolver
+
+if TYPE_CHECKING:
+    from asyncfetch.client.robots import Robots
 
 __all__ = ["Turns"]
 
@@ -37,13 +44,17 @@ class Turns:
         single: the lane of single requests.
         unavailable: of some of the hosts that were given up, until when, and why, by key: what is for them need not
             be queued at all.
+        starving: called whenever places are free and nothing may go: lists that could be read further.
         closed: the client is closing.
+        robots: says what may be queued, where robots.txt is obeyed.
     """
 
     def __init__(self, frontier: Frontier[Fetch], stats: Stats, group: TaskGroup) -> None:
         self.frontier = frontier
         self.stats = stats
+        self.starving: set[Callable[[], None]] = set()
         self.closed = False
+        self.robots: Robots | None = None
         self._most = frontier.total
         self._answers = 0
         self.unavailable: dict[str, tuple[float, str]] = {}
@@ -55,18 +66,21 @@ class Turns:
         self._timer_at = 0.0
         self.single = self.frontier.lane()
 
-    def start(self, run: Callable[[Fetch], Awaitable[None]]) -> None:
-        """Let workers run turns by this."""
+    def start(self, run: Callable[[Fetch], Awaitable[None]], resolver: Resolver, pool: Pool) -> None:
+        """Let workers run turns by this; the names are looked up before."""
         self._run = run
+        self._names = Names(resolver, pool, self.frontier, group=self._group, pump=self.pump)
 
     # --- queueing
 
     def add(self, fetch: Fetch) -> None:
         """Queue a fetch; `pump` gives it its turn."""
         fetch.stats = self._stats_of(fetch.host)
-        self.frontier.add(fetch)
-        if not fetch.dropped:
-            fetch.stats.queued += 1
+        fetch.stats.queued += 1
+        if self.robots is None or fetch.for_robots or self.robots.admits(fetch):
+            self.frontier.add(fetch)
+        if fetch.dropped:
+            fetch.stats.queued -= 1
 
     def again(self, fetch: Fetch, delay: float) -> None:
         """Queue a fetch for another turn, before fresh ones, after `delay` seconds.
@@ -79,21 +93,45 @@ class Turns:
         if fetch.waiter is not None:
             fetch.waiter = self._loop.create_future()
         fetch.stats = self._stats_of(fetch.host)
-        if delay > 0:
-            self.frontier.add_later(fetch, monotonic() + delay)
-        else:
-            self.frontier.add(fetch, front=True)
-        if not fetch.dropped:
-            fetch.stats.queued += 1
+        fetch.stats.queued += 1
+        at = monotonic() + delay if delay > 0 else 0.0
+        if self.robots is None or fetch.for_robots or self.robots.admits(fetch, at):
+            self.queue(fetch, at)
+        if fetch.dropped:
+            fetch.stats.queued -= 1
         if fetch.waiter is not None:
             self.pump()
         else:
             self._arm()
 
+    def queue(self, fetch: Fetch, at: float | None) -> None:
+        """Let a fetch wait in the scheduler: as a fresh one, or before these from a time on (of `monotonic`)."""
+        if at is None:
+            self.frontier.add(fetch)
+        elif at > 0 and at > monotonic():
+            self.frontier.add_later(fetch, at)
+        else:
+            self.frontier.add(fetch, front=True)
+
+    def refuse(self, fetch: Fetch, error: FetchError) -> None:
+        """End a fetch that is queued nowhere, and will not be."""
+        fetch.stats.queued -= 1
+        result = fetch.make_result(None, error)
+        self.stats.ended(fetch.stats, result)
+        if fetch.waiter is None:
+            assert fetch.batch is not None, "who does not wait for it has it in a list"
+            fetch.batch.deliver_unsent(result, fetch.host)
+        else:
+            fetch.refused = error
+            fetch.waiter.set_result(None)
+
     async def wait(self, fetch: Fetch) -> None:
         """Wait for the turn of a fetch that runs in this task; both of its places are then taken.
 
         Who is cancelled here has no place. `pump` has to be called then: perhaps somebody else has it now.
+
+        Raises:
+            FetchError: it was refused; it has no place.
         """
         waiter = fetch.waiter
         assert waiter is not None, "only a fetch with a waiter can be waited for"
@@ -104,9 +142,11 @@ class Turns:
                 if fetch.ticket != UNQUEUED:
                     fetch.stats.queued -= 1
                 self.frontier.drop(fetch)
-            else:
+            elif fetch.refused is None:
                 self.release(fetch, fetch.host, CANCELLED)
             raise
+        if fetch.refused is not None:
+            raise fetch.refused
 
     def check_available(self, key: str) -> None:
         """Do nothing, unless a host was given up and has not rested yet.
@@ -177,10 +217,14 @@ class Turns:
             self.stats.paused(stats, host.state, host.reason, host.paused_until)
 
     def _take(self) -> Fetch | None:
-        fetch = self.frontier.take(monotonic())
-        if fetch is not None:
-            self.stats.started(fetch.stats)
-        return fetch
+        while (fetch := self.frontier.take(monotonic())) is not None:
+            if not fetch.load or not self._names.holds(fetch):
+                self.stats.started(fetch.stats)
+                return fetch
+        if self.starving and self.has_room:
+            for wake in self.starving:
+                wake()
+        return None
 
     def _give(self, fetch: Fetch, waiter: asyncio.Future[None]) -> None:
         if waiter.cancelled():

@@ -2,7 +2,8 @@
 
 The only folder that imports rich. It looks at `Stats` 8 times a second; nobody pushes events to it, except the
 results that are not ok. `choose` decides what a stream deserves, `live` and `plain` show progress, `tables` draws
-the end (`summary` has its facts), and `text` makes everything foreign harmless on the way.
+the end (`summary` has its facts), `outlook` draws a list that nobody has fetched yet, and `text` makes everything
+foreign harmless on the way.
 
 ```python
 progress = choose_progress("auto", sys.stderr)
@@ -13,8 +14,17 @@ view = open_view(progress.shown, client.stats, console=console, clock=loop.time,
 
 from __future__ import annotations
 
-from asyncfetch.display.choose import Mode, Progress, Shown, choose_progress, is_terminal, open_console, open_view
+from asyncfetch.display.choose import Mode, Progress, Shown, choose_progress, open_console, open_view
 from asyncfetch.display.notes import failure_line
+from asyncfetch.display.outlet import be_patient, is_terminal
+from asyncfetch.display.outlook import (
+    HostShare,
+    InvalidShare,
+    Outlook,
+    SizeShare,
+    outlook_json,
+    outlook_tables,
+)
 from asyncfetch.display.summary import Ending, Example, Examples, summary_json
 from asyncfetch.display.tables import summary
 from asyncfetch.display.text import as_text, harmless
@@ -24,17 +34,24 @@ __all__ = [
     "Ending",
     "Example",
     "Examples",
+    "HostShare",
+    "InvalidShare",
     "Mode",
+    "Outlook",
     "Progress",
     "Shown",
+    "SizeShare",
     "View",
     "as_text",
+    "be_patient",
     "choose_progress",
     "failure_line",
     "harmless",
     "is_terminal",
     "open_console",
     "open_view",
+    "outlook_json",
+    "outlook_tables",
     "say",
     "summary",
     "summary_json",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import IO, TYPE_CHECKING, Literal, NamedTuple, cast
 
+from asyncfetch.display.outlet import Outlet, is_terminal
 from asyncfetch.display.view import View
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from asyncfetch.stats import Stats
 
-__all__ = ["Mode", "Progress", "Shown", "choose_progress", "is_terminal", "open_console", "open_view"]
+__all__ = ["Mode", "Progress", "Shown", "choose_progress", "open_console", "open_view"]
 
 Mode = Literal["auto", "live", "plain", "none"]
 Shown = Literal["live", "plain", "none"]
@@ -90,14 +91,6 @@ def open_view(
     return View(stats, console=console, clock=clock, total=total)
 
 
-def is_terminal(stream: IO[str]) -> bool:
-    """Ask a stream whether it is a terminal; one that is closed or cannot say is none."""
-    try:
-        return stream.isatty()
-    except (AttributeError, OSError, ValueError):
-        return False
-
-
 def terminal_size(stream: IO[str]) -> os.terminal_size | None:
     """Return the size of the terminal that a stream writes to, 80 x 24 if it does not know; None without one."""
     try:
@@ -110,50 +103,3 @@ def terminal_size(stream: IO[str]) -> os.terminal_size | None:
 def _is_dumb(environ: Mapping[str, str]) -> bool:
     """Whether TERM names a terminal without cursor movements; without TERM nobody knows, except on Windows."""
     return environ.get("TERM", "xterm" if sys.platform == "win32" else "").lower() in ("", "dumb", "unknown")
-
-
-class Outlet:
-    """A text stream that may break: from then on, what is written to it is dropped.
-
-    Attributes:
-        encoding: the stream's; UTF-8 if it has none.
-    """
-
-    def __init__(self, stream: IO[str]) -> None:
-        self.encoding: str = getattr(stream, "encoding", None) or "utf-8"
-        self._stream = stream
-        self._is_broken = False
-
-    def write(self, text: str) -> int:
-        """Write text, or drop it."""
-        self._try(self._stream.write, text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, unless the stream is broken."""
-        self._try(self._stream.flush)
-
-    def fileno(self) -> int:
-        """Return the stream's descriptor.
-
-        Raises:
-            OSError: it has none.
-            ValueError: it is closed.
-        """
-        return self._stream.fileno()
-
-    def isatty(self) -> bool:
-        """Whether the stream is a terminal."""
-        return is_terminal(self._stream)
-
-    def _try(self, write: Callable[..., object], *arguments: str) -> None:
-        if self._is_broken:
-            return
-        try:
-            write(*arguments)
-        except UnicodeEncodeError:
-            write(*(text.encode(self.encoding, "backslashreplace").decode(self.encoding) for text in arguments))
-        except BlockingIOError:
-            return
-        except (OSError, ValueError):
-            self._is_broken = True

@@ -7,9 +7,8 @@ fetching goes on.
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from rich.console import ConsoleDimensions
 from rich.control import Control
@@ -20,6 +19,7 @@ from rich.text import Text
 from asyncfetch.display.choose import terminal_size
 from asyncfetch.display.columns import Columns
 from asyncfetch.display.frame import Frame, host_lines, more_line, total_lines
+from asyncfetch.display.outlet import Outlet
 from asyncfetch.display.roster import Roster
 from asyncfetch.display.view import View, say
 
@@ -95,7 +95,7 @@ class LiveView(View):
 
     def look(self, now: float) -> None:
         """Draw, if anything has changed and the terminal takes it."""
-        if not _takes_output(self.console.file):
+        if isinstance(outlet := self.console.file, Outlet) and not outlet.takes_output():
             return
         resized = self._fit()
         lines = self.render(now).lines
@@ -137,13 +137,3 @@ class LiveView(View):
         grown = self._shown.height_at(width) - len(self._shown.lines)
         erase = (ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)
         self.console.control(Control(ControlType.CARRIAGE_RETURN, *erase * grown))
-
-
-def _takes_output(stream: IO[str]) -> bool:
-    """Whether a terminal takes output now; after Ctrl-S, or far away, it may not, and would block us."""
-    try:
-        poll = select.poll()
-        poll.register(stream.fileno(), select.POLLOUT)
-        return bool(poll.poll(0))
-    except (AttributeError, OSError, ValueError):
-        return True

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
 from rich.cells import cell_len
 from rich.text import Text
 
 from asyncfetch.display import units
+from asyncfetch.display.layout import Column, laid_out
 from asyncfetch.display.marks import Marks
 from asyncfetch.display.roster import host_name
-from asyncfetch.display.text import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,44 +19,6 @@ if TYPE_CHECKING:
     from asyncfetch.stats import HostStats
 
 __all__ = ["summary"]
-
-_WORDS_WANTED = 32
-_GAP = "  "
-
-
-class _Column(msgspec.Struct, frozen=True):
-    """A column of a closing table: its cells are as wide as they need, or take what is left (`words`).
-
-    Attributes:
-        title: its heading.
-        cells: one for each row.
-        style: how its cells look, if they are not `0`.
-        rank: in a narrow terminal, columns with the highest rank are left out; 0 never.
-        words: foreign text, which is shortened to the cells that are left; one column of a table.
-        left: words stand on the left of their column, numbers on the right.
-    """
-
-    title: str
-    cells: Sequence[str]
-    style: str = ""
-    rank: int = 0
-    words: bool = False
-    left: bool = False
-
-    @property
-    def width(self) -> int:
-        """Cells that it takes."""
-        return max(cell_len(text) for text in (self.title, *self.cells))
-
-    @property
-    def is_left(self) -> bool:
-        """Whether its cells stand on the left."""
-        return self.words or self.left
-
-    def within(self, width: int, marks: Marks) -> _Column:
-        """The same with foreign text made harmless, and not wider than `width`."""
-        cells = [harmless(cell, width, cut="middle", ascii_only=marks.ascii_only) for cell in self.cells]
-        return msgspec.structs.replace(self, title=self.title[:width], cells=cells)
 
 
 def summary(ending: Ending, console: Console) -> Text:
@@ -109,41 +69,42 @@ def _volume(ending: Ending) -> list[str]:
 
 def _host_table(hosts: list[HostStats], more: int, width: int, marks: Marks) -> Text:
     columns = [
-        _Column("host", [host_name(host.key) for host in hosts], words=True),
-        _Column("done", [units.count(host.done) for host in hosts]),
-        _Column("failed", [units.count(host.failed) for host in hosts], "red"),
-        _Column("retries", [units.count(host.retries) for host in hosts], "yellow", rank=4),
-        _Column("bytes", [units.size(host.bytes) for host in hosts], rank=3),
-        _Column("p50", [_quantile(host, 0.5) for host in hosts], rank=2),
-        _Column("p95", [_quantile(host, 0.95) for host in hosts], rank=1),
-        _Column("most errors", [_most_errors(host, marks) for host in hosts], "red", rank=5, left=True),
+        Column("host", [host_name(host.key) for host in hosts], words=True),
+        Column("done", [units.count(host.done) for host in hosts]),
+        Column("failed", [units.count(host.failed) for host in hosts], "red"),
+        Column("retries", [units.count(host.retries) for host in hosts], "yellow", rank=4),
+        Column("bytes", [units.size(host.bytes) for host in hosts], rank=3),
+        Column("p50", [_quantile(host, 0.5) for host in hosts], rank=2),
+        Column("p95", [_quantile(host, 0.95) for host in hosts], rank=1),
+        Column("most errors", [_most_errors(host, marks) for host in hosts], "red", rank=5, left=True),
     ]
-    table = _table(columns, width, marks)
+    table = laid_out(columns, width, marks)
     return table.append(f"\nand {units.counted(more, 'more host')}", "dim") if more else table
 
 
 def _slowest_table(slowest: list[tuple[HostStats, float]], width: int, marks: Marks) -> Text:
     columns = [
-        _Column("slowest hosts", [host_name(host.key) for host, _ in slowest], words=True),
-        _Column("done", [units.count(host.done) for host, _ in slowest]),
-        _Column("p95", [units.latency(seconds) for _, seconds in slowest]),
+        Column("slowest hosts", [host_name(host.key) for host, _ in slowest], words=True),
+        Column("done", [units.count(host.done) for host, _ in slowest]),
+        Column("p95", [units.latency(seconds) for _, seconds in slowest]),
     ]
-    return _table(columns, width, marks)
+    return laid_out(columns, width, marks)
 
 
 def _error_table(errors: list[tuple[str, int, Example | None]], width: int, marks: Marks) -> Text:
     """Each error in two lines: how often with an example's URL, and the example's message."""
     codes, numbers, words = [], [], []
     for code, number, example in errors:
-        codes += [code, ""] if example else [code]
-        numbers += [units.count(number), ""] if example else [units.count(number)]
-        words += [example.url, example.message] if example else [""]
+        told = [line for line in (example.url, example.message) if line] if example else [""]
+        codes += [code, ""][: len(told)]
+        numbers += [units.count(number), ""][: len(told)]
+        words += told
     columns = [
-        _Column("error", codes, "red", left=True),
-        _Column("count", numbers),
-        _Column("for example", words, words=True),
+        Column("error", codes, "red", left=True),
+        Column("count", numbers),
+        Column("for example", words, words=True),
     ]
-    return _table(columns, width, marks)
+    return laid_out(columns, width, marks)
 
 
 def _quantile(host: HostStats, q: float) -> str:
@@ -157,46 +118,3 @@ def _most_errors(host: HostStats, marks: Marks) -> str:
         return ""
     code = max(host.errors, key=host.errors.__getitem__)
     return code if len(host.errors) == 1 else f"{host.errors[code]:,} {marks.times} {code}"
-
-
-def _table(columns: list[_Column], width: int, marks: Marks) -> Text:
-    """Lay out columns, the one of words in the cells that the others leave."""
-    columns = _fitting(columns, width)
-    left = _left_for_words(columns, width)
-    laid_out = [column.within(left, marks) if column.words else column for column in columns]
-    lines = [_line([(column.title, "bold", column) for column in laid_out])]
-    for cells in zip(*(column.cells for column in laid_out), strict=True):
-        pairs = zip(cells, laid_out, strict=True)
-        lines.append(_line([(cell, "" if cell == "0" else column.style, column) for cell, column in pairs]))
-    return Text("\n").join(lines)
-
-
-def _fitting(columns: list[_Column], width: int) -> list[_Column]:
-    """Leave out what matters least until the words have room."""
-    wanted = min(_WORDS_WANTED, *(column.width for column in columns if column.words))
-    fitting = list(columns)
-    while _left_for_words(fitting, width) < wanted:
-        least = max(fitting, key=_rank)
-        if not least.rank:
-            break
-        fitting.remove(least)
-    return fitting
-
-
-def _left_for_words(columns: list[_Column], width: int) -> int:
-    fixed = sum(column.width for column in columns if not column.words)
-    return max(1, width - fixed - len(_GAP) * (len(columns) - 1))
-
-
-def _rank(column: _Column) -> int:
-    return column.rank
-
-
-def _line(cells: list[tuple[str, str, _Column]]) -> Text:
-    line = Text()
-    for position, (cell, style, column) in enumerate(cells):
-        blanks = " " * (column.width - cell_len(cell))
-        line.append(_GAP if position else "")
-        line.append(cell + blanks if column.is_left else blanks + cell, style)
-    line.rstrip()
-    return line

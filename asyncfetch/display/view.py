@@ -88,5 +88,6 @@ class View:
             say(self.console, *self._notes.take())
 
     def look(self, now: float) -> None:
-        """Show what there is to show at the time `now`."""
+        """Show what there is to show at the time `now`, and what could not be shown before."""
+        self.console.file.flush()
         say(self.console, *self._notes.take())

@@ -1,9 +1,12 @@
 """A list, run to its end, whatever happens on the way.
 
-`sources` reads the list (what a line is: `lines`); `runner` lets the client fetch it, up to one of the `ends`;
-`recorder` writes in batches: bodies through `bodies` (what they are called: `names`; safe directories: `folders`),
-then their lines through `journal`. `outcome` is what is left to say, `errors` what can end a run. So that a run can
-be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a results file, `compact` tidies it.
+`sources` reads the list (`lines` and `formats`: what an entry is; `looking`, `blocks`, `packing`, `sitemaps`,
+`selection`: what its name says); `plan` only looks at it; `runner` lets the client fetch it and knows its `ends`
+(`preparing` looks at every entry first, with the records of an `earlier` run); `recorder` writes in batches: bodies
+through `bodies` (what takes one: `filesink`; what they are called: `names` and `naming`; safe directories:
+`folders` and `opening`), then their lines through `journal`. `outcome` is what is left to say, `errors` what can
+end a run. So that a run can be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a results
+file, `compact` tidies it.
 
     with open_sources(["urls.txt"]) as sources, open_journal("results.jsonl") as journal:
         async with Client() as client:
@@ -12,11 +15,16 @@ be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a 
 
 from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.compact import Compacted, compact
+from asyncfetch.job.earlier import Earlier
 from asyncfetch.job.ends import DEADLINE, MAX_FAILURES, TAIL_RATE, Ends, TailSeen
 from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
+from asyncfetch.job.inputs import InputSettings
 from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
 from asyncfetch.job.journal import Journal, open_journal
+from asyncfetch.job.naming import Naming, check_template
 from asyncfetch.job.outcome import JobOutcome
+from asyncfetch.job.plan import Pace, Plan, Planner
+from asyncfetch.job.preparing import Preparer
 from asyncfetch.job.runner import Job
 from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.job.sources import Place, Sources, open_sources
@@ -27,21 +35,29 @@ __all__ = [
     "TAIL_RATE",
     "Bodies",
     "Compacted",
+    "Earlier",
     "Ends",
+    "InputSettings",
     "Job",
     "JobError",
     "JobOutcome",
     "Journal",
     "JournalError",
     "JournalExists",
+    "Naming",
     "OutputClosed",
     "OutputError",
+    "Pace",
     "Place",
+    "Plan",
+    "Planner",
+    "Preparer",
     "Remembered",
     "Safeguard",
     "SourceError",
     "Sources",
     "TailSeen",
+    "check_template",
     "compact",
     "job_file_of",
     "open_journal",

@@ -9,7 +9,8 @@ finished first; the records tell.
 Every directory below the one that was given is opened step by step from its parent's descriptor, and symbolic links
 are never followed. Where a file (or a link) stands in the way of a directory, the directory is called `name~d`.
 
-The client writes to a `FileSink` in the event loop. Everything else is called in one worker thread at a time.
+The client writes to a `FileSink` in the event loop. Everything else is called in one worker thread at a time. What
+has come of a large body may outlive the run (`partials`), under a temporary name; the next run goes on with it.
 """
 
 from __future__ import annotations
@@ -21,104 +22,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import anyio.to_thread
-
+from asyncfetch.client import Partial, Rest
 from asyncfetch.job.errors import OutputError, reason_of
+from asyncfetch.job.filesink import DiscardSink, FileSink
 from asyncfetch.job.folders import Folders, Part, Way, remove_dead_parts
-from asyncfetch.job.names import BodyName, body_name
+from asyncfetch.job.names import BodyName
+from asyncfetch.job.naming import Naming
+from asyncfetch.job.opening import Wait, find_file, read_file
 
 if TYPE_CHECKING:
+    from asyncfetch.job.partials import Partials
     from asyncfetch.result import Request, Response
 
 __all__ = ["Bodies", "DiscardSink", "FileSink"]
 
-_IN_MEMORY = 256 * 1024  # bytes of a body until it is given a file
-_AT_ONCE = 512 * 1024  # bytes that are then written at once
 
-
-class DiscardSink:
-    """Takes a body that nobody keeps: the client has counted it."""
-
-    async def write(self, chunk: bytes) -> None:
-        """Forget some bytes."""
-
-    async def finish(self) -> None:
-        """Do nothing: the body is complete."""
-
-    async def abort(self) -> None:
-        """Do nothing: the body will not be completed."""
-
-
-class FileSink:
-    """Takes a body that becomes a file: in memory while it is small, in a temporary file from then on.
-
-    Attributes:
-        request: whose body it is.
-        size: bytes taken.
-        is_complete: whether the body is whole.
-    """
-
-    __slots__ = ("_bodies", "_chunks", "_held", "_part", "_spill_at", "is_complete", "request", "size")
-
-    def __init__(self, bodies: Bodies, request: Request) -> None:
-        self.request = request
-        self.size = 0
-        self.is_complete = False
-        self._bodies = bodies
-        self._chunks: list[bytes] = []
-        self._held = 0
-        self._spill_at = _IN_MEMORY
-        self._part: Part | None = None
-
-    async def write(self, chunk: bytes) -> None:
-        """Take the next bytes; waits while they are written to the disk.
-
-        Raises:
-            OSError: they cannot be written. `Bodies.failure` says so too.
-        """
-        self._chunks.append(chunk)
-        self._held += len(chunk)
-        self.size += len(chunk)
-        if self._held > self._spill_at:
-            self._spill_at = _AT_ONCE
-            await anyio.to_thread.run_sync(self._spill)
-
-    async def finish(self) -> None:
-        """Know that the body is complete and whole. It has no name before `Bodies.save`."""
-        self.is_complete = True
-
-    async def abort(self) -> None:
-        """Forget everything: the request failed, was cancelled, or will be tried again."""
-        if self._part is None:
-            self.discard()
-        else:
-            await anyio.to_thread.run_sync(self.discard)
-
-    def discard(self) -> None:
-        """Do the same as `abort`, in a worker thread."""
-        self._chunks.clear()
-        self.is_complete = False
-        if self._part is not None:
-            self._bodies.drop(self._part)
-
-    def _spill(self) -> None:
-        try:
-            self.written()
-        except OSError as error:
-            self._bodies.failed(error)
-            raise
-
-    def written(self) -> Part:
-        """Write what is still in memory, and return the file that holds all of it.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        if self._part is None:
-            self._part = self._bodies.part()
-        chunks, self._chunks, self._held = self._chunks, [], 0
-        self._part.write(chunks)
-        return self._part
+_IN_A_HURRY = 0.1  # seconds to wait for a descriptor while a server waits for us
 
 
 class Bodies:
@@ -127,11 +46,26 @@ class Bodies:
     Attributes:
         directory: as it was given.
         failure: the first error that kept a body from being written; the run is to stop.
+        naming: says what files are called.
         note: told position, inode and path of each body just before it gets its name.
+        partials: knows the beginnings of large bodies that may outlive this run; None lets none of them.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, way: Way | None = None) -> None:
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        way: Way | None = None,
+        naming: Naming | None = None,
+        digests: bool = False,
+    ) -> None:
         """Open the directory, create it if needed, and try out how files get their names there.
+
+        Args:
+            directory: where everything goes.
+            way: how files get their names; None tries.
+            naming: what they are called; None is after their URL.
+            digests: whether the SHA-256 of every body is wanted, not only where a request names one.
 
         Raises:
             OutputError: it is no directory, or nothing can be written there.
@@ -139,7 +73,10 @@ class Bodies:
         self.directory = os.fspath(directory)
         self.failure: OutputError | None = None
         self.note: Callable[[int, int, str], None] | None = None
-        self._parts: set[Part] = set()
+        self.partials: Partials | None = None
+        self.naming = naming or Naming()
+        self._digests = digests or self.naming.needs_digest
+        self._parts: dict[Part, int] = {}  # with the position of what is kept, or 0
         try:
             self._folders = Folders(directory)
         except OSError as error:
@@ -157,35 +94,94 @@ class Bodies:
         self.close()
 
     def close(self) -> None:
-        """Close all descriptors. What was not saved is gone."""
-        for part in list(self._parts):
-            self.drop(part)
+        """Close all descriptors. What was not saved is gone, but for beginnings that a later run can go on with."""
+        self.leave_all()
         self._folders.close()
 
     def clear_up(self) -> int:
         """Remove the temporary files of runs that were killed, and return how many there were."""
-        return remove_dead_parts(self._folders.root)
+        keep = () if self.partials is None else self.partials.find_all(self._folders.root)
+        return remove_dead_parts(self._folders.root, keep)
 
     def sink(self, request: Request, response: Response) -> FileSink | None:
         """Return what takes the body of an ok response, or None if there is none to expect. Fast, never waits."""
         if request.method == "HEAD" or response.status_code in {204, 304}:
             return None
-        return FileSink(self, request)
+        return FileSink(self, request, response, digest=self._digests or request.sha256 is not None)
 
-    def part(self) -> Part:
-        """Return a new file without a final name.
+    def partial(self, request: Request) -> Partial | None:
+        """Return the beginning of a body that an earlier run has left, opened; None if there is none.
+
+        It reads nothing: that takes a few system calls, and only where there is one.
+        """
+        kept = None if self.partials is None else self.partials.take(request)
+        if kept is None:
+            return None
+        try:
+            part = Part(self._folders.root, self._way, (kept.file, kept.inode))
+        except OSError:
+            return None
+        self._parts[part] = request.index
+        if kept.complete is not None and part.size >= kept.complete:
+            part.cut_last_byte()
+        sink = FileSink(self, request, None, digest=self._digests or request.sha256 is not None)
+        sink.go_on_in(part)
+        return Partial(sink, kept.url, Rest(sink.size, kept.validator, kept.complete))
+
+    def keep(self, part: Part, request: Request, url: str, rest: Rest) -> None:
+        """Let a beginning outlive this run, if that can be remembered; if not, it will be fetched again."""
+        if self.partials is not None:
+            with contextlib.suppress(OSError):
+                self.partials.note(request, part.keep(), part.inode, url, rest)
+                self._parts[part] = request.index
+
+    def leave(self, part: Part) -> None:
+        """Close a file, and let what can outlive this run lie where it is."""
+        if self._parts.get(part):
+            del self._parts[part]
+            part.close(remove=False)
+        else:
+            self.drop(part)
+
+    @property
+    def computes_digests(self) -> bool:
+        """Whether every body gets its SHA-256."""
+        return self._digests
+
+    def find(self, path: str) -> os.stat_result | None:
+        """Return what the system says about a saved file, if it is there; may be called in any thread."""
+        return find_file(self._folders.root, path)
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Give what is in such a file, a block at a time; in any thread.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return read_file(self._folders.root, path)
+
+    def leave_all(self) -> None:
+        """Do so with every file that is open."""
+        for part in list(self._parts):
+            self.leave(part)
+
+    def part(self, *, hurried: bool = False) -> Part:
+        """Return a new file without a final name; it waits for a descriptor if there is none, `hurried` not long.
 
         Raises:
             OSError: it cannot be created.
         """
-        part = Part(self._folders.root, self._way)
-        self._parts.add(part)
+        wait = Wait(_IN_A_HURRY) if hurried else Wait(spare=self._folders.spare)
+        part = Part(self._folders.root, self._way, wait=wait)
+        self._parts[part] = 0
         return part
 
     def drop(self, part: Part) -> None:
         """Close a file; without a name it is gone."""
-        self._parts.discard(part)
+        index = self._parts.pop(part, 0)
         part.close()
+        if index and self.partials is not None:
+            self.partials.forget(index)
 
     def save(self, sink: FileSink) -> str:
         """Let a complete body appear under its name. May be called once for each sink.
@@ -196,20 +192,23 @@ class Bodies:
         Raises:
             OutputError: it cannot be written; nothing of it remains.
         """
-        name = body_name(sink.request.url)
+        name = None
         try:
             part = sink.written()
+            name = self.naming.name(sink.request, sink.sha256)
             return self._give_name(part, name, sink.request.index)
         except OSError as error:
-            raise self.failed(error, f"{name.folder}/{name.file()}") from error
+            name = name or self.naming.name(sink.request, "")
+            raise self.failed(error, f"{name.folder}/{name.file()}".lstrip("/")) from error
         finally:
             sink.discard()
+            self._folders.spare.refill()
 
     def remove(self, path: str) -> None:
         """Remove a body that `save` has just saved, because it could not be recorded; errors do not matter."""
         folder, _, file = path.rpartition("/")
         with contextlib.suppress(OSError):
-            os.unlink(file, dir_fd=self._folders.open(folder)[0])
+            os.unlink(file, dir_fd=self._folders.open(folder)[0] if folder else self._folders.root)
 
     def failed(self, error: OSError, path: str = "") -> OutputError:
         """Remember the first error, and return this one as ours."""
@@ -218,15 +217,16 @@ class Bodies:
         return failure
 
     def _give_name(self, part: Part, name: BodyName, index: int) -> str:
-        descriptor, folder = self._folders.open(name.folder)
+        descriptor, folder = self._folders.open(name.folder) if name.folder else (self._folders.root, "")
         variants = _variants(index)
         while True:
             file = name.file(next(variants))
+            path = f"{folder}/{file}" if folder else file
             if self.note is not None:
-                self.note(index, part.inode, f"{folder}/{file}")
+                self.note(index, part.inode, path)
             with contextlib.suppress(FileExistsError):
                 part.give(file, descriptor)
-                return f"{folder}/{file}"
+                return path
 
     def _first_that_works(self, ways: list[Way]) -> Way:
         for way in ways[:-1]:

@@ -3,6 +3,7 @@
 ```
 JobError
 ├── SourceError         a source cannot be read, or not to its end
+├── OverflowFailed      what waits for busy hosts cannot be kept
 ├── OutputError         a body cannot be saved
 └── JournalError        the results file cannot be opened or written
     ├── JournalExists   it exists, and nobody said that it may be overwritten
@@ -26,6 +27,7 @@ __all__ = [
     "JournalExists",
     "OutputClosed",
     "OutputError",
+    "OverflowFailed",
     "SourceError",
     "reason_of",
 ]
@@ -66,6 +68,13 @@ class SourceError(JobError):
 
     def __str__(self) -> str:
         return f"the standard input {self.detail}" if self.name == "-" else super().__str__()
+
+
+class OverflowFailed(JobError):
+    """Entries that wait for busy hosts cannot be kept on disk, so that the list cannot be read on."""
+
+    def __str__(self) -> str:
+        return self.detail
 
 
 class OutputError(JobError):

@@ -11,21 +11,21 @@ import errno
 import os
 import resource
 import secrets
+import stat
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
 
 from asyncfetch.job.lock import Locked, lock
+from asyncfetch.job.opening import Spare, Wait, open_patiently
 
-__all__ = ["Folders", "Part", "Way", "is_ours", "open_patiently", "remove_dead_parts"]
+__all__ = ["Folders", "Part", "Way", "is_ours", "remove_dead_parts"]
 
 _KEPT_OPEN = 32  # directories, and no more than a sixteenth of the open files allowed: sockets need them
 _IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP}
-_NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
-_PATIENCE = 30.0
+_BLOCK = 1 << 20
 _PREFIX, _SUFFIX = ".asyncfetch-", ".part"
 
 
@@ -34,25 +34,13 @@ def is_ours(name: str) -> bool:
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
-def open_patiently(name: str, flags: int, folder: int | None = None) -> int:
-    """Open a file, never through a symbolic link; wait up to 30 s while all descriptors are taken, by sockets."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
-        except OSError as error:
-            if error.errno not in _NO_DESCRIPTOR_LEFT or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-
-
-def remove_dead_parts(folder: int) -> int:
+def remove_dead_parts(folder: int, keep: Container[str] = ()) -> int:
     """Remove temporary files that killed runs have left in a directory, and return how many there were.
 
-    Only ours, by their name, and only those that no living process holds the lock of.
+    Only ours, by their name, and only those that no living process holds the lock of, and none of those to `keep`.
     """
     removed = 0
-    for name in filter(is_ours, os.listdir(folder)):
+    for name in [name for name in os.listdir(folder) if is_ours(name) and name not in keep]:
         with contextlib.suppress(OSError):
             descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
             try:
@@ -73,6 +61,7 @@ class Folders:
 
     Attributes:
         root: descriptor of the root.
+        spare: some more of it, for hard times.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -83,6 +72,7 @@ class Folders:
         """
         Path(root).mkdir(parents=True, exist_ok=True)
         self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.spare = Spare(self.root)
         self._open: OrderedDict[str, tuple[int, str]] = OrderedDict()
         allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = _KEPT_OPEN if allowed < 0 else max(2, min(_KEPT_OPEN, allowed // 16))
@@ -101,7 +91,7 @@ class Folders:
             return found
         parent, _, name = path.rpartition("/")
         above, begin = self.open(parent) if parent else (self.root, "")
-        descriptor, name = _enter(above, name)
+        descriptor, name = _enter(above, name, Wait(spare=self.spare))
         found = (descriptor, f"{begin}/{name}" if begin else name)
         self._open[path] = found
         if len(self._open) > self._most:
@@ -113,20 +103,21 @@ class Folders:
         for descriptor, _ in self._open.values():
             os.close(descriptor)
         self._open.clear()
+        self.spare.close()
         os.close(self.root)
 
 
-def _enter(above: int, name: str) -> tuple[int, str]:
+def _enter(above: int, name: str, wait: Wait) -> tuple[int, str]:
     """Open the directory `name`, or `name~d` (`~d2` ...) if a file or a symbolic link has that name."""
     flags = os.O_RDONLY | os.O_DIRECTORY
     for variant in ("", "~d", "~d2", "~d3", "~d4"):
         candidate = name + variant
         try:
             try:
-                return open_patiently(candidate, flags, above), candidate
+                return open_patiently(candidate, flags, above, wait), candidate
             except FileNotFoundError:
                 _make(candidate, above)
-                return open_patiently(candidate, flags, above), candidate
+                return open_patiently(candidate, flags, above, wait), candidate
         except OSError as error:
             if error.errno not in _IN_THE_WAY:
                 raise
@@ -149,26 +140,54 @@ class Way(Enum):
 class Part:
     """A file that is being written and has no final name yet. It lies in the root, on the same file system."""
 
-    def __init__(self, root: int, way: Way) -> None:
-        """Create it.
+    def __init__(self, root: int, way: Way, left: tuple[str, int] | None = None, wait: Wait | None = None) -> None:
+        """Create it, or open the one again that an earlier run has left, given by its temporary name and inode.
+
+        While there is no descriptor for a new one, it does what `wait` says.
 
         Raises:
-            OSError: there is no room, no permission, or the file system does not know this way.
+            OSError: there is no room, no permission, or the file system does not know this way; what was left is
+                not there any more, is another file, or somebody else has it.
         """
         self._root = root
         self._way = way
         self._lock = threading.Lock()
         self._name = ""
-        self._descriptor = self._unnamed() if way is Way.UNNAMED else self._named()
+        self._wait = wait
+        if left is not None:
+            self._descriptor = self._again(*left)
+            self._name = left[0]
+        else:
+            self._descriptor = self._unnamed() if way is Way.UNNAMED else self._named()
+
+    def _again(self, name: str, inode: int) -> int:
+        """Open the file that an earlier run has left, and lock it; this does not wait.
+
+        Raises:
+            OSError: it is not there any more, it is another one, or somebody else has it.
+        """
+        descriptor = open_patiently(name, os.O_RDWR | os.O_NONBLOCK, self._root, Wait(0.0))
+        try:
+            lock(descriptor)
+            found = os.fstat(descriptor)
+            if found.st_ino != inode or not stat.S_ISREG(found.st_mode):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+            os.lseek(descriptor, 0, os.SEEK_END)
+        except (Locked, OSError) as error:
+            os.close(descriptor)
+            if isinstance(error, Locked):
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), name) from error
+            raise
+        return descriptor
 
     def _unnamed(self) -> int:
-        return open_patiently(".", os.O_WRONLY | os.O_TMPFILE, self._root)
+        return open_patiently(".", os.O_RDWR | os.O_TMPFILE, self._root, self._wait)
 
     def _named(self) -> int:
         """Create a file with a temporary name, locked, so that nobody takes it for one that a kill has left."""
         while True:
             name = f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
-            descriptor = open_patiently(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._root)
+            descriptor = open_patiently(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, self._root, self._wait)
             with contextlib.suppress(Locked):
                 lock(descriptor)
                 if os.fstat(descriptor).st_nlink:
@@ -180,6 +199,37 @@ class Part:
     def inode(self) -> int:
         """What the file system knows it by, before it has a name and after."""
         return os.fstat(self._descriptor).st_ino
+
+    @property
+    def size(self) -> int:
+        """Bytes in it."""
+        return os.fstat(self._descriptor).st_size
+
+    def keep(self) -> str:
+        """Give it a temporary name, if it has none, by which it can be found after a kill; return that.
+
+        Raises:
+            OSError: that cannot be done.
+        """
+        if not self._name:
+            name = f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+            with contextlib.suppress(Locked):
+                lock(self._descriptor)
+            self.give(name, self._root)
+            self._name = name
+        return self._name
+
+    def cut_last_byte(self) -> None:
+        """Forget the last byte: then there is a rest to ask for, and the answer tells whether it is right."""
+        os.ftruncate(self._descriptor, self.size - 1)
+        os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def read(self) -> Iterator[bytes]:
+        """Give what has been written so far, a block at a time."""
+        at = 0
+        while block := os.pread(self._descriptor, _BLOCK, at):
+            at += len(block)
+            yield block
 
     def write(self, chunks: Iterable[bytes]) -> None:
         """Append these bytes, all of them.
@@ -208,7 +258,7 @@ class Part:
             self._claim(name, folder)
 
     def _claim(self, name: str, folder: int) -> None:
-        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, dir_fd=folder))
+        os.close(open_patiently(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, folder))
         try:
             os.replace(self._name, name, src_dir_fd=self._root, dst_dir_fd=folder)
         except OSError:
@@ -216,12 +266,12 @@ class Part:
             raise
         self._name = ""
 
-    def close(self) -> None:
+    def close(self, *, remove: bool = True) -> None:
         """Close the file, and remove its temporary name. Without a final name it is gone. Can be called again."""
         with self._lock:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
-            if self._name:
+            if self._name and remove:
                 os.unlink(self._name, dir_fd=self._root)
-                self._name = ""
+            self._name = ""

@@ -17,7 +17,7 @@ import msgspec
 
 from asyncfetch.job.errors import JobFileError, reason_of
 from asyncfetch.job.fingerprint import Covered, Fingerprint
-from asyncfetch.job.folders import open_patiently
+from asyncfetch.job.opening import open_patiently
 
 __all__ = ["JobFile", "Remembered", "compacted_file_of", "job_file_of", "read_job_file"]
 

@@ -1,19 +1,18 @@
-"""From bytes to entries: lines out of blocks, gzip on the way, and what is no list of URLs at all.
+"""From bytes to entries: lines out of blocks, and what is no list of URLs at all.
 
-Pure: fed with bytes that somebody else has read, in whatever pieces they came. Who reads is `sources`.
+Pure: fed with bytes that somebody else has read, in whatever pieces they came. Who reads is `sources`,
+who decompresses is `packing`, and what else a line can be than a URL is in `formats`.
 """
 
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from asyncfetch.errors import shown
 
-__all__ = ["BLOCK", "GZIP_MAGIC", "LONGEST_LINE", "Line", "LineSplitter", "gunzipped", "why_not_lines"]
+__all__ = ["BLOCK", "GZIP_MAGIC", "LONGEST_LINE", "ZSTD_MAGIC", "Line", "LineSplitter", "why_not_lines", "why_odd"]
 
 BLOCK = 65536
 """Bytes that are read, or decompressed, at once: about a thousand lines."""
@@ -22,6 +21,7 @@ LONGEST_LINE = 65536
 """Bytes of a line, its end not counted. A longer one is an entry that cannot be fetched."""
 
 GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
 _SHOWN_OF_LONG_LINE = 200
 _BOM = b"\xef\xbb\xbf"
@@ -34,7 +34,7 @@ _MAGICS = (
     (b"\xff\xfe", "is text in UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"),
     (b"\xfe\xff", "is text in UTF-16; convert it to UTF-8 first (iconv -f UTF-16 -t UTF-8)"),
     (GZIP_MAGIC, "is compressed with gzip twice; decompress it once"),
-    (b"\x28\xb5\x2f\xfd", "is compressed with Zstandard; decompress it first (zstd -d)"),
+    (ZSTD_MAGIC, "is compressed twice, with Zstandard inside; decompress it once"),
     (b"\xfd7zXZ\x00", "is compressed with xz; decompress it first (xz -d)"),
     (b"BZh", "is compressed with bzip2; decompress it first (bzip2 -d)"),
     (b"\x7fELF", "is a program, not a list of URLs"),
@@ -118,7 +118,7 @@ class LineSplitter:
             except UnicodeDecodeError:
                 entries.append(Line(number, line.decode("utf-8", "backslashreplace"), "the line is not UTF-8"))
                 continue
-            entries.append(Line(number, text, "" if text.isprintable() else _why_odd(text)))
+            entries.append(Line(number, text, "" if text.isprintable() else why_odd(text)))
         self._number += len(lines)
         return entries
 
@@ -127,37 +127,10 @@ class LineSplitter:
         return Line(number, f"{start}...", f"the line is longer than {self._longest // 1024} KiB")
 
 
-def _why_odd(text: str) -> str:
-    """Return why a line with unprintable characters cannot be a URL, or an empty string: some are harmless."""
+def why_odd(text: str, what: str = "line") -> str:
+    """Return why text with unprintable characters cannot be a URL, or an empty string: some are harmless."""
     control = _CONTROL.search(text)
     if control is None:
         return ""
-    hint = "; is this a table? One URL a line is expected" if control[0] == "\t" else ""
-    return f"the line contains the control character {shown(control[0])}{hint}"
-
-
-def gunzipped(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """Decompress gzip (RFC 1952), of one or several members, in pieces of at most `BLOCK` bytes.
-
-    Zero bytes after the last member are padding.
-
-    Raises:
-        EOFError: the data ends too early; everything before has been given.
-        zlib.error: the data is corrupt.
-    """
-    member = zlib.decompressobj(wbits=31)
-    for block in blocks:
-        rest = block
-        while rest:
-            if member.eof:
-                rest = rest.lstrip(b"\0")
-                if not rest:
-                    break
-                member = zlib.decompressobj(wbits=31)
-            if piece := member.decompress(rest, BLOCK):
-                yield piece
-            rest = member.unused_data or member.unconsumed_tail
-    if not member.eof:
-        if piece := member.flush():
-            yield piece
-        raise EOFError("the gzip data ends too early")
+    hint = "; is this a table? One URL a line is expected" if control[0] == "\t" and what == "line" else ""
+    return f"the {what} contains the control character {shown(control[0])}{hint}"

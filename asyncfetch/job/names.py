@@ -31,9 +31,18 @@ from urllib.parse import unquote
 
 from asyncfetch.url import Url
 
-__all__ = ["BodyName", "body_name"]
+__all__ = [
+    "PART_MOST",
+    "BodyName",
+    "body_name",
+    "clipped",
+    "mark_of",
+    "safe_part",
+    "split_extension",
+    "within_bounds",
+]
 
-_PART_MOST = 200  # bytes; file systems allow 255
+PART_MOST = 200  # bytes; file systems allow 255
 _CUT_TO = 150  # bytes left of a part that is too long: room for mark and variant
 _FOLDERS_MOST = 32
 _PLAIN_MOST = 800
@@ -56,21 +65,23 @@ class BodyName(NamedTuple):
     """The name of a file below the directory for bodies.
 
     Attributes:
-        folder: the directories, joined by `/`; at least one.
-        stem: the file's name without its extension.
+        folder: the directories, joined by `/`, from the host on.
+        stem: the file's name without its extension, with its mark.
         extension: with its dot, or an empty string.
+        mark: the mark without its `~`, or an empty string if the name is plain.
     """
 
     folder: str
     stem: str
     extension: str
+    mark: str = ""
 
     def file(self, variant: str = "") -> str:
         """Return the file's name, with `~` and a variant before the extension if there is one."""
         if not variant:
             return self.stem + self.extension
         suffix = f"~{variant}{self.extension}"
-        return _clipped(self.stem, _PART_MOST - len(suffix)) + suffix
+        return clipped(self.stem, PART_MOST - len(suffix)) + suffix
 
 
 def body_name(url: str) -> BodyName:
@@ -92,40 +103,47 @@ def _plain_name(url: str) -> BodyName | None:
     if plain is None or len(url) > _PLAIN_MOST or url.count("/") > _FOLDERS_MOST + 2:
         return None
     host, folders, file = plain.groups()
-    return BodyName(host.replace(":", "+") + folders, *_split(file or "index"))
+    return BodyName(host.replace(":", "+") + folders, *split_extension(file or "index"))
 
 
 def _marked_name(url: Url) -> BodyName:
     path, _, query = url.target.partition("?")
     *folders, last = [unquote(part, errors="replace") for part in path.split("/")[1:]]
-    stem, extension = _split(last or "index")
-    stem = _safe(stem)
+    stem, extension = split_extension(last or "index")
+    stem = safe_part(stem)
     if query:
-        stem += "_" + _clipped(_safe(unquote(query, errors="replace")), _QUERY_MOST)
-    mark = hashlib.blake2b(url.href.encode(), digest_size=5).hexdigest()
-    return BodyName(
-        "/".join(_folders(url.origin.authority, folders)), f"{_clipped(stem, _CUT_TO)}~{mark}", extension
-    )
+        stem += "_" + clipped(safe_part(unquote(query, errors="replace")), _QUERY_MOST)
+    mark = mark_of(url.href)
+    below = _folders(url.origin.authority, folders)
+    return BodyName("/".join(below), f"{clipped(stem, _CUT_TO)}~{mark}", extension, mark)
+
+
+def mark_of(text: str) -> str:
+    """Return ten hexadecimal digits that tell a text from others."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=5).hexdigest()
 
 
 def _folders(host: str, parts: list[str]) -> list[str]:
     """Return the directories, as many from the first one as there is room for."""
     plain = _PLAIN_HOST.fullmatch(host)
-    folders = [host.replace(":", "+") if plain else _safe(host.replace("[", "").replace("]", ""))]
+    first = host.replace(":", "+") if plain else safe_part(host.replace("[", "").replace("]", ""))
+    return [first, *within_bounds([safe_part(part) for part in parts[: _FOLDERS_MOST - 1]])]
+
+
+def within_bounds(folders: list[str]) -> list[str]:
+    """Return as many directories as a name may have, from the first one on."""
     room = _FOLDERS_BYTES
-    for part in parts[: _FOLDERS_MOST - 1]:
-        folder = _safe(part)
+    for number, folder in enumerate(folders[:_FOLDERS_MOST]):
         room -= len(folder.encode()) + 1
         if room < 0:
-            break
-        folders.append(folder)
-    return folders
+            return folders[:number]
+    return folders[:_FOLDERS_MOST]
 
 
-def _safe(text: str) -> str:
+def safe_part(text: str) -> str:
     """Return one part of a name: everything in it that could do harm is `_`."""
     known = "".join(c if c in _SAFE or _is_letter(c) else "_" for c in unicodedata.normalize("NFC", text))
-    part = _clipped(known, _CUT_TO) if len(known.encode()) > _PART_MOST else known
+    part = clipped(known, _CUT_TO) if len(known.encode()) > PART_MOST else known
     if part[:1] in {"", ".", "-"} or _DEVICE.match(part):
         part = "_" + part.lstrip(".-")
     return part.removesuffix(".") + "_" if part.endswith(".") else part
@@ -136,12 +154,12 @@ def _is_letter(character: str) -> bool:
     return character > "\x7f" and unicodedata.category(character)[0] in "LMN"
 
 
-def _split(name: str) -> tuple[str, str]:
+def split_extension(name: str) -> tuple[str, str]:
     """Return stem and extension; the extension of `x.tar.gz` is `.tar.gz`."""
     extension = _EXTENSION.search(name)
     return (name[: extension.start()], extension[0]) if extension else (name, "")
 
 
-def _clipped(text: str, at_most: int) -> str:
+def clipped(text: str, at_most: int) -> str:
     """Return as much from the start of a text as fits into so many bytes of UTF-8."""
     return text.encode()[:at_most].decode("utf-8", "ignore")

@@ -22,6 +22,8 @@ class JobOutcome:
         earlier_failed: those of them that are not ok.
         saved: bodies that have their file.
         saved_bytes: bytes in them.
+        skipped: of those that are ok, what was not fetched because its file was there.
+        unchanged: of those that are ok, what has not changed since the run that is refreshed.
         entries: entries in the input, or None if it was not read to its end.
         stopped_by: why it was stopped before the end of the list, as `Job.stop` was told; one of `ends`'; or None.
         error: what kept the run from going on, or a source from being read to its end; or None.
@@ -34,6 +36,8 @@ class JobOutcome:
     earlier_failed: int = 0
     saved: int = 0
     saved_bytes: int = 0
+    skipped: int = 0
+    unchanged: int = 0
     entries: int | None = None
     stopped_by: str | None = None
     error: JobError | None = None

@@ -17,7 +17,7 @@ from asyncfetch.errors import shown
 from asyncfetch.job.errors import JournalError, reason_of
 from asyncfetch.record import Record
 
-__all__ = ["Positions", "Recorded", "lines_of", "position_of", "read_back"]
+__all__ = ["Positions", "Recorded", "lines_of", "position_of", "read_back", "whole_lines"]
 
 _BLOCK = 1 << 20
 _START = b'{"v":1,"n":'
@@ -150,6 +150,20 @@ def lines_of(path: Path, end: int | None = None) -> Iterator[list[bytes]]:
             yield lines
             if len(tail) > _LONGEST or not _may_begin(tail):
                 raise _Foreign(1, tail)
+
+
+def whole_lines(name: str, path: Path) -> Iterator[list[bytes]]:
+    """Give the lines of a results file that is only read, as `lines_of`.
+
+    Raises:
+        JournalError: it cannot be read, or is none.
+    """
+    try:
+        yield from lines_of(path)
+    except _Foreign as error:
+        raise JournalError(name, "is not one, or is damaged at its end") from error
+    except OSError as error:
+        raise JournalError(name, f"cannot be read: {reason_of(error)}") from error
 
 
 def _may_begin(tail: bytes) -> bool:

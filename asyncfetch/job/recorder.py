@@ -19,6 +19,7 @@ from asyncfetch.job.bodies import Bodies, FileSink
 from asyncfetch.job.errors import JobError, JournalError, OutputError
 from asyncfetch.job.journal import Journal
 from asyncfetch.job.outcome import JobOutcome
+from asyncfetch.job.preparing import AlreadyThere, Preparer, Unchanged
 from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.record import Record
 from asyncfetch.result import Result
@@ -46,6 +47,7 @@ class Recorder:
         *,
         on_failure: Callable[[JobError], None],
         safeguard: Safeguard | None = None,
+        preparer: Preparer | None = None,
     ) -> None:
         self.outcome = outcome
         self.failure: JobError | None = None
@@ -53,6 +55,7 @@ class Recorder:
         self._bodies = bodies
         self._on_failure = on_failure
         self._safeguard = safeguard
+        self._preparer = preparer
         self._waiting: list[Result] = []
         self._some = asyncio.Event()
         self._many = asyncio.Event()
@@ -146,6 +149,8 @@ class Recorder:
         saved: list[tuple[Result, str]] = []
         failure: OutputError | None = None
         for result in batch:
+            if self._preparer is not None:
+                self._preparer.settle(result)
             try:
                 saved.append((result, self._save(result)))
             except OutputError as error:
@@ -166,8 +171,10 @@ class Recorder:
         if failure is not None and isinstance(result.error, LocalError):
             raise failure
         sink = result.sink
-        if result.error is None and isinstance(sink, FileSink) and sink.is_complete:
-            return self._bodies.save(sink)
+        if isinstance(sink, FileSink):
+            if result.error is None and sink.is_complete:
+                return self._bodies.save(sink)
+            sink.leave()
         return ""
 
     def _append(self, saved: list[tuple[Result, str]]) -> None:
@@ -190,6 +197,9 @@ class Recorder:
         finally:
             for result, path in saved[:recorded]:
                 self.outcome.count(result, result.sink.size if path else None)
+                if result.sink is not None:
+                    self.outcome.skipped += isinstance(result.sink, AlreadyThere)
+                    self.outcome.unchanged += isinstance(result.sink, Unchanged)
             for _, path in saved[recorded:]:
                 self._forget(path)
 
@@ -201,5 +211,7 @@ class Recorder:
 def _record_of(result: Result, path: str) -> Record:
     record = Record.of(result)
     if path:
-        record.path = path
+        record.path, record.sha256 = path, result.sink.sha256
+    elif isinstance(result.sink, AlreadyThere | Unchanged):
+        result.sink.describe(record)
     return record

@@ -5,7 +5,8 @@ What is fetched when is the client's; what is written when is `recorder`'s; this
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
@@ -13,19 +14,20 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from asyncfetch.errors import InvalidURL
+from asyncfetch.errors import InvalidURL, LocalError
 from asyncfetch.job.bodies import Bodies, DiscardSink
 from asyncfetch.job.ends import DEADLINE, FEW_HOSTS, MAX_FAILURES, TAIL_RATE, Ends, Tail, TailSeen
-from asyncfetch.job.errors import JobError, JournalError
+from asyncfetch.job.errors import JobError, JournalError, OverflowFailed, SourceError
 from asyncfetch.job.journal import Journal
 from asyncfetch.job.outcome import JobOutcome
+from asyncfetch.job.preparing import Preparer
 from asyncfetch.job.recorder import Recorder
 from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.job.sources import Place, Sources
 from asyncfetch.result import Request, Response, Result
 
 if TYPE_CHECKING:
-    from asyncfetch.client import Client, FetchMany, Sink
+    from asyncfetch.client import Client, FetchMany, PartialFactory, Sink
 
 __all__ = ["Job"]
 
@@ -49,6 +51,7 @@ class Job:
         journal: Journal | None = None,
         bodies: Bodies | None = None,
         safeguard: Safeguard | None = None,
+        preparer: Preparer | None = None,
         ends: Ends | None = None,
         on_result: Callable[[Result], None] | None = None,
         on_tail: Callable[[TailSeen], None] | None = None,
@@ -61,6 +64,7 @@ class Job:
             journal: where results are recorded, or None.
             bodies: where bodies of ok results are saved; None counts them and throws them away as they come.
             safeguard: keeps what it takes to go on with the job after an interruption, beside the journal.
+            preparer: looks at every entry first, and may know its result already.
             ends: when to stop before the end of the list; None never does.
             on_result: called with each result as it comes, in the event loop; it should be quick. Messages
                 about invalid entries then name their file and line.
@@ -84,7 +88,10 @@ class Job:
         self._on_tail = on_tail
         self._failures = self._done = 0
         self._safeguard = safeguard
-        self._recorder = Recorder(journal, bodies, self.outcome, on_failure=self._broken, safeguard=safeguard)
+        self._preparer = preparer
+        self._recorder = Recorder(
+            journal, bodies, self.outcome, on_failure=self._broken, safeguard=safeguard, preparer=preparer
+        )
         self._deadline = inf
         self._fetching: anyio.CancelScope | None = None
         self._results: FetchMany | None = None
@@ -102,7 +109,7 @@ class Job:
             await anyio.to_thread.run_sync(self._safeguard.begin)
         elif self._journal is not None:
             self._journal.begin()
-        self._results = self._client.fetch_many(self._sources, sink=self._sink)
+        self._results = self._client.fetch_many(self._entries(), sink=self._sink, partial=self._partial())
         if self.outcome.stopped_by is not None:
             self._results.stop()
         self._fetching = anyio.CancelScope(deadline=self._deadline)
@@ -113,6 +120,8 @@ class Job:
             try:
                 with self._fetching:
                     await self._take_all(self._results)
+            except LocalError as error:  # not of one URL: the list itself has ended with it
+                self.outcome.error = OverflowFailed("the list", error.detail)
             finally:
                 watching.cancel()
                 await self._give_back(self._results)
@@ -136,6 +145,8 @@ class Job:
         self._end(grace)
 
     def _end(self, grace: float) -> None:
+        if self._preparer is not None:
+            self._preparer.stop()
         self._deadline = min(self._deadline, anyio.current_time() + grace)
         if self._fetching is not None:
             self._fetching.deadline = self._deadline
@@ -146,17 +157,35 @@ class Job:
         """Stop at once: nothing more can be written."""
         self._end(0.0)
 
+    def _entries(self) -> AsyncIterable[Request]:
+        return self._sources if self._preparer is None else self._prepared(self._preparer)
+
+    async def _prepared(self, preparer: Preparer) -> AsyncIterator[Request]:
+        """Give the entries that are to be fetched; the results of the others are taken at once."""
+        with contextlib.suppress(SourceError):  # `sources.error` says it, as without a preparer
+            while batch := await self._sources.batch():
+                requests, results = await anyio.to_thread.run_sync(preparer.look_at, batch)
+                for result in results:
+                    self._client.stats.ended(None, result)
+                    if not self._take(result):
+                        await self._recorder.has_room()
+                for request in requests:
+                    yield request
+
     async def _take_all(self, results: AsyncIterable[Result]) -> None:
-        recorder, on_result = self._recorder, self._on_result
         async for result in results:
             self._done += 1
             if result.error is not None:
                 self._note_failure(result)
-            if on_result is not None:
-                on_result(result)
-            if not recorder.put(result):
+            if not self._take(result):
                 with anyio.CancelScope(shield=True):  # what has come is recorded, also when it is time to stop
-                    await recorder.has_room()
+                    await self._recorder.has_room()
+
+    def _take(self, result: Result) -> bool:
+        """Let a result be recorded; False asks to wait for room before the next one."""
+        if self._on_result is not None:
+            self._on_result(result)
+        return self._recorder.put(result)
 
     def _note_failure(self, result: Result) -> None:
         error, place = result.error, result.request.context
@@ -199,6 +228,13 @@ class Job:
         """Close what is still in flight, also while being cancelled."""
         with anyio.move_on_after(_GIVING_BACK, shield=True):
             await results.aclose()
+
+    def _partial(self) -> PartialFactory | None:
+        """Return what finds beginnings of bodies, if an earlier run has left any."""
+        bodies = self._bodies
+        if bodies is None or bodies.partials is None or not bodies.partials.are_there:
+            return None
+        return bodies.partial
 
     def _sink(self, request: Request, response: Response) -> Sink | None:
         return _DISCARD if self._bodies is None else self._bodies.sink(request, response)

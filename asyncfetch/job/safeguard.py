@@ -2,7 +2,8 @@
 
 The results file itself is the journal: what has a line is done (`recorded`). Beside it are the job file
 (`jobfile`), with the fingerprint of the input and the settings, and, with bodies, the names of those that are just
-being saved (`saving`). All of it is guarded by the lock of the results file (`lock`).
+being saved (`saving`), and what it takes to go on with large ones that are not whole (`partials`). All of it is
+guarded by the lock of the results file (`lock`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from asyncfetch.errors import shown
 from asyncfetch.job.errors import JobFileError, SourceError
 from asyncfetch.job.fingerprint import Covered, Fingerprint, InputDiffers
 from asyncfetch.job.jobfile import JobFile, compacted_file_of, job_file_of, read_job_file
+from asyncfetch.job.partials import Partials
 from asyncfetch.job.saving import Saving, remove_orphans
 from asyncfetch.url import redacted
 
@@ -50,6 +52,7 @@ class Safeguard:
         self._journal = journal
         self._bodies = bodies
         self._saving: Saving | None = None
+        self._partials = Partials(journal.name)
         self._is_new = journal.recorded is None or not journal.recorded.lines
         fingerprint = Fingerprint(Covered() if self._is_new else _covered_by(journal))
         try:
@@ -79,6 +82,8 @@ class Safeguard:
             recorded = self._journal.recorded
             if recorded is not None:
                 remove_orphans(self._journal.name, self._bodies.directory, recorded.is_ok)
+            self._partials.load(lambda index: recorded is not None and not recorded.is_ok(index))
+            self._bodies.partials = self._partials
             self._bodies.clear_up()
             self._saving = Saving(self._journal.name)
             self._bodies.note = self._saving.note
@@ -99,6 +104,9 @@ class Safeguard:
 
     def close(self) -> None:
         """Close and remove what is of no use to anybody but a run that was killed."""
+        if self._bodies is not None:
+            self._bodies.leave_all()
+            self._partials.close()
         if self._saving is not None:
             self._saving.close()
 

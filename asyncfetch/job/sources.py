@@ -1,46 +1,51 @@
-"""Where the list comes from: URLs, files of lines, standard input, plain or gzip, as one numbered input.
+"""Where the list comes from: URLs, files, standard input and sitemaps, as one numbered input.
 
-`open_sources` looks at every source before the first request. `Sources` then reads them one after the other, a
-block at a time in a thread: a list of any length costs the memory of one block, a slow pipe delays nobody, and a
-line that comes through a pipe is an entry at once. What a line is stands in `lines`.
+`open_sources` looks at every source before the first request (`looking`). `Sources` then reads them one after the
+other, a block at a time in a thread: a list of any length costs the memory of one block, a slow pipe delays nobody,
+and a line that comes through a pipe is an entry at once. Bytes come from `blocks`, through `packing`; what an entry
+is stands in `lines` and `formats`, that of a site in `sitemaps`; which are wanted says `selection`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
-import re
-import select
-import stat
 import threading
-import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache
 from itertools import chain
-from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import anyio
 import anyio.to_thread
 import msgspec
 
-from asyncfetch.errors import shown
+from asyncfetch.job.blocks import BlockReader
 from asyncfetch.job.errors import SourceError, reason_of
 from asyncfetch.job.fingerprint import Fingerprint, InputDiffers
-from asyncfetch.job.lines import BLOCK, GZIP_MAGIC, Line, LineSplitter, gunzipped, why_not_lines
+from asyncfetch.job.formats import Row, make_reader, why_not
+from asyncfetch.job.inputs import InputSettings
+from asyncfetch.job.lines import Line
+from asyncfetch.job.looking import Look, Source
+from asyncfetch.job.packing import Unreadable, take_head, unpacked
 from asyncfetch.job.recorded import Positions
-from asyncfetch.result import Method, Request
-from asyncfetch.url import redacted
+from asyncfetch.job.selection import Selection
+from asyncfetch.job.sitemaps import CalledOff, SitemapFetcher, SitemapWalk
+from asyncfetch.result import Request
+from asyncfetch.settings import Timeouts
+
+if TYPE_CHECKING:
+    from asyncfetch.client import Client
 
 __all__ = ["Place", "Sources", "open_sources"]
 
 _BATCH = 1000
 _WAITING_MOST = 100_000  # entries that wait in memory when a job goes on; of a file, more are read again
-_ENOUGH_TO_KNOW = 4  # bytes that tell gzip, a byte order mark or a program from text
 _WAIT_FOR_READER = 1.0
-_LIKE_A_HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?(?:/.*)?|localhost(?::\d+)?(?:/.*)?", re.IGNORECASE)
-_LIKE_A_FILE = re.compile(r"[^/]*\.(?:txt|te?xt|csv|tsv|jsonl?|gz|zst|xml|li?st|urls?|dat|log)", re.IGNORECASE)
+_TIMEOUTS_REMEMBERED = 1024
+
+Named = tuple[str, list[Line]]
+"""The name of a source, and some of its entries."""
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -58,53 +63,43 @@ class Place(msgspec.Struct, frozen=True, gc=False):
         return f"{'standard input' if self.source == '-' else self.source}, line {self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """One source that has been looked at.
-
-    Attributes:
-        name: as it was given, printable.
-        url: the URL, if it is one.
-        path: the file to open, if it is one.
-        stream: stdin, or None.
-        regular: a file of a known length, whose reading never waits long.
-    """
-
-    name: str
-    url: str = ""
-    path: str = ""
-    stream: BinaryIO | None = None
-    regular: bool = False
-
-
 class Sources:
     """All sources as one asynchronous iterator of numbered requests. Made by `open_sources`.
 
     It can be iterated once, by one task. An entry that cannot be a URL has `Request.invalid` set.
 
     Attributes:
-        count: entries read so far.
-        total: entries in all, known when everything has been read; None before, and after an error.
+        count: entries read so far, those that were left out included.
+        total: entries that are wanted in all, known when everything has been read; None before, and after an error.
         error: why the reading ended too early, or None. Iterating then simply ends; `batch` raises it.
         files: (device, inode) of every regular file among the sources.
+        settings: how they are read.
     """
 
     def __init__(
-        self, sources: Sequence[_Source], files: Iterable[tuple[int, int]] = (), *, method: Method = "GET"
+        self,
+        sources: Sequence[Source],
+        files: Iterable[tuple[int, int]] = (),
+        *,
+        settings: InputSettings | None = None,
+        fetcher: SitemapFetcher | None = None,
     ) -> None:
         self.count = 0
         self.total: int | None = None
         self.error: SourceError | None = None
         self.files = frozenset(files)
+        self.settings = settings or InputSettings()
         self._unread: Iterator[Request] = iter(())
-        self._method = method
+        self._method = self.settings.method
         self._sources = sources
+        self._fetcher = fetcher or SitemapFetcher()
+        self._selection: Selection | None = None
+        self._timeouts = lru_cache(_TIMEOUTS_REMEMBERED)(self._timeouts_with)
         self._batches = self._read()
         self._done: Positions | None = None
         self._fingerprint: Fingerprint | None = None
         self._reading = threading.Lock()
-        self._closed = False
-        self._wake = None if all(s.regular or s.url for s in sources) else os.pipe()
+        self._blocks = BlockReader(may_wait=not all(s.regular or s.is_entry for s in sources))
 
     def __enter__(self) -> Self:
         return self
@@ -125,6 +120,16 @@ class Sources:
                 raise StopAsyncIteration
         return request
 
+    @property
+    def left_out(self) -> int:
+        """Entries read so far that are not wanted."""
+        return 0 if self._selection is None else self._selection.left_out
+
+    @property
+    def sitemaps(self) -> int:
+        """Sitemaps that were fetched so far."""
+        return self._fetcher.count
+
     async def batch(self) -> list[Request]:
         """Return the next entries, 1 to 1000, as soon as there are any; an empty list at the end and once closed.
 
@@ -134,7 +139,7 @@ class Sources:
             SourceError: a source could not be read to its end. What came before has been returned.
         """
         try:
-            return await anyio.to_thread.run_sync(self._next_batch, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(self.next_batch, abandon_on_cancel=True)
         except SourceError as error:
             self.error = error
             raise
@@ -142,18 +147,26 @@ class Sources:
             self.close()
             raise
 
+    def next_batch(self) -> list[Request]:
+        """Do what `batch` does in this thread, which waits.
+
+        Raises:
+            SourceError: as `batch`.
+        """
+        with self._reading:
+            return [] if self._blocks.closed else next(filter(None, self._batches), [])
+
     def close(self) -> None:
         """Stop reading and close the files. A `batch` that waits returns an empty list. Can be called again."""
-        if self._closed:
+        if self._blocks.closed:
             return
-        self._closed = True
-        if self._wake is not None:
-            os.write(self._wake[1], b"\0")
+        self._blocks.call_off()
+        self._fetcher.call_off()
         if not self._reading.acquire(timeout=_WAIT_FOR_READER):
             return  # a read that hangs, on a dead network drive for instance: nothing can be done for it
         self._batches.close()
-        for descriptor in self._wake or ():
-            os.close(descriptor)
+        self._blocks.release()
+        self._fetcher.close()
         self._reading.release()
 
     def go_on(self, done: Positions | None, fingerprint: Fingerprint) -> None:
@@ -176,37 +189,44 @@ class Sources:
             if batch:
                 waiting.append(batch)
                 number += len(batch)
-        if number > _WAITING_MOST and self._wake is None:
+        if number > _WAITING_MOST and not self._blocks.may_wait:
             self._batches.close()
             self.count, self.total = 0, None
             self._batches = self._read()
         else:
             self._batches = _in_turn(waiting, self._batches)
 
-    def _next_batch(self) -> list[Request]:
-        with self._reading:
-            return [] if self._closed else next(filter(None, self._batches), [])
+    # --- from entries to requests
 
     def _read(self) -> Generator[list[Request]]:
+        selection = self._selection = Selection(self.settings) if self.settings.leaves_out else None
         for source in self._sources:
-            if source.url:
-                yield self._requests("", [Line(0, source.url, "")])
-                continue
-            for lines in self._lines_of(source):
-                for start in range(0, len(lines), _BATCH):
-                    yield self._requests(source.name, lines[start : start + _BATCH])
-        if not self._closed:
-            self.total = self.count
+            with contextlib.closing(self._entries_of(source)) as entries:
+                for name, lines in entries:
+                    for start in range(0, len(lines), _BATCH):
+                        yield self._requests(name, lines[start : start + _BATCH])
+                        if selection is not None and selection.is_full:
+                            self.total = selection.kept
+                            return
+        if not self._blocks.closed:
+            self.total = self.count if selection is None else selection.kept
 
     def _requests(self, name: str, lines: list[Line]) -> list[Request]:
-        """Number some entries; those that are done already become no requests."""
+        """Number some entries; those that are done already, or not wanted, become no requests."""
+        chosen = None if self._selection is None else self._selection.choose(lines)
+        if chosen is not None:
+            lines = lines[: len(chosen)]
         first = self.count + 1
         self.count += len(lines)
         if self._fingerprint is not None:
             self._fingerprint.feed(name, first, lines)
-        if self._done is not None or not name:
+        if self._done is not None or chosen is not None or not name or type(lines[0]) is Row:
             done = () if self._done is None else self._done
-            return [self._request(name, line, i) for i, line in enumerate(lines, first) if i not in done]
+            return [
+                self._request(name, line, index)
+                for index, line in enumerate(lines, first)
+                if index not in done and (chosen is None or chosen[index - first])
+            ]
         return [
             Request(line.text, index, self._method, context=Place(name, line.number), invalid=line.fault)
             for index, line in enumerate(lines, first)
@@ -214,50 +234,65 @@ class Sources:
 
     def _request(self, name: str, line: Line, index: int) -> Request:
         place = Place(name, line.number) if name else None
-        return Request(line.text, index, self._method, context=place, invalid=line.fault)
+        request = Request(line.text, index, self._method, context=place, invalid=line.fault)
+        if isinstance(line, Row):
+            request.id, request.name, request.sha256 = line.id, line.name, line.sha256
+            request.headers = line.headers
+            if line.max_time is not None:
+                request.timeouts = self._timeouts(line.max_time)
+        return request
 
-    def _lines_of(self, source: _Source) -> Iterator[list[Line]]:
-        with contextlib.closing(self._blocks_of(source)) as blocks:
-            try:
-                yield from _split(source.name, blocks)
-            except (OSError, EOFError, zlib.error) as error:
-                raise _cut_short(source.name, error) from error
+    def _timeouts_with(self, total: float) -> Timeouts:
+        return replace(self.settings.timeouts, total=total)
 
-    def _blocks_of(self, source: _Source) -> Generator[bytes]:
-        if source.stream is not None:
-            yield from self._stream_blocks(source.stream, regular=source.regular)
+    # --- from sources to entries
+
+    def _entries_of(self, source: Source) -> Generator[Named]:
+        """Give the entries of one source, block by block; those of an index with the names of its sitemaps.
+
+        Raises:
+            SourceError: it is no list of URLs, is corrupt, or cannot be read to its end.
+        """
+        if source.is_entry:
+            yield "", [Line(0, source.url, "")]
             return
-        descriptor = os.open(source.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         try:
-            yield from self._blocks(descriptor, regular=source.regular)
-        finally:
-            os.close(descriptor)
+            if source.format == "sitemap":
+                yield from self._sitemap(source)
+            else:
+                yield from self._list(source)
+        except CalledOff:
+            return
+        except OSError as error:
+            raise SourceError(source.name, f"cannot be read: {reason_of(error)}") from error
+        except Unreadable as error:
+            if not self._blocks.closed:
+                raise SourceError(source.name, error.detail) from error
 
-    def _stream_blocks(self, stream: BinaryIO, *, regular: bool) -> Iterator[bytes]:
-        try:
-            descriptor = stream.fileno()
-        except (OSError, ValueError, AttributeError):
-            return iter(lambda: stream.read(BLOCK), b"")
-        return self._blocks(descriptor, regular=regular)
+    def _sitemap(self, source: Source) -> Iterator[Named]:
+        walk = SitemapWalk(self._fetcher)
+        if source.url:
+            yield from walk.of_url(source.url)
+            return
+        with contextlib.closing(self._blocks_of(source)) as blocks:
+            yield from walk.of_blocks(source.name, unpacked(blocks))
 
-    def _blocks(self, descriptor: int, *, regular: bool) -> Iterator[bytes]:
-        while not self._closed and (regular or self._is_readable(descriptor)):
-            try:
-                block = os.read(descriptor, BLOCK)
-            except BlockingIOError:
-                continue
-            if not block:
-                return
-            yield block
+    def _list(self, source: Source) -> Iterator[Named]:
+        with contextlib.closing(self._blocks_of(source)) as blocks:
+            plain = unpacked(blocks)
+            head = take_head(plain)
+            if why := why_not(head, source.format):
+                raise Unreadable(why)
+            reader = make_reader(source.format, self.settings.url_field)
+            for block in chain((head,), plain):
+                yield source.name, reader.feed(block)
+            yield source.name, reader.finish()
 
-    def _is_readable(self, descriptor: int) -> bool:
-        """Wait until there is something to read, or the end; False when the sources are closed instead."""
-        if self._wake is not None and hasattr(select, "poll"):
-            poll = select.poll()
-            poll.register(descriptor, select.POLLIN)
-            poll.register(self._wake[0], select.POLLIN)
-            poll.poll()
-        return not self._closed
+    def _blocks_of(self, source: Source) -> Generator[bytes]:
+        if source.stream is None:
+            yield from self._blocks.of_file(source.path, regular=source.regular)
+        else:
+            yield from self._blocks.of_stream(source.stream, regular=source.regular)
 
 
 def _in_turn(first: list[list[Request]], then: Generator[list[Request]]) -> Generator[list[Request]]:
@@ -266,134 +301,33 @@ def _in_turn(first: list[list[Request]], then: Generator[list[Request]]) -> Gene
         yield from then
 
 
-def _split(name: str, blocks: Iterator[bytes]) -> Iterator[list[Line]]:
-    """Give the entries of one source, block by block; decompress it if it is gzip.
-
-    Raises:
-        SourceError: it is no list of URLs, or corrupt.
-    """
-    head = _head(blocks)
-    plain: Iterator[bytes] = chain((head,), blocks)
-    if head.startswith(GZIP_MAGIC):
-        plain = gunzipped(plain)
-        head = _head(plain)
-        plain = chain((head,), plain)
-    if why := why_not_lines(head):
-        raise SourceError(name, why)
-    splitter = LineSplitter()
-    for block in plain:
-        yield splitter.feed(block)
-    yield splitter.finish()
-
-
-def _head(blocks: Iterator[bytes]) -> bytes:
-    """Take as much as it needs to know what this is: more than one block only if a pipe gives very short ones."""
-    head = b""
-    for block in blocks:
-        head += block
-        if len(head) >= _ENOUGH_TO_KNOW or b"\n" in head:
-            break
-    return head
-
-
-def _cut_short(name: str, error: Exception) -> SourceError:
-    if isinstance(error, OSError):
-        return SourceError(name, f"cannot be read: {reason_of(error)}")
-    if isinstance(error, EOFError):
-        return SourceError(name, "ends too early: its gzip data was cut short")
-    return SourceError(name, "is corrupt: its gzip data cannot be decompressed")
-
-
-def open_sources(specs: Iterable[str], stdin: BinaryIO | None = None, *, method: Method = "GET") -> Sources:
+def open_sources(
+    specs: Iterable[str],
+    stdin: BinaryIO | None = None,
+    *,
+    settings: InputSettings | None = None,
+    open_client: Callable[[], Client] | None = None,
+) -> Sources:
     """Look at every source and return them as one input; nothing is taken from pipes and stdin yet.
 
     Args:
         specs: URLs (with `://`), names of files, or `-`.
         stdin: the binary stream for `-`. It is read but never closed.
-        method: of every request.
+        settings: how they are read, and further sitemaps.
+        open_client: makes the client that fetches sitemaps; None takes one without settings.
 
     Raises:
-        SourceError: one of them is missing, unreadable, a directory, binary, in another encoding, a gzip file
-            without a whole first block, or stdin for the second time.
+        SourceError: one of them is missing, unreadable, a directory, binary, in another encoding or format, cut
+            within its first block, a sitemap that cannot be fetched, or stdin for the second time.
     """
-    sources: list[_Source] = []
-    files: list[tuple[int, int]] = []
-    for spec in specs:
-        if spec == "-":
-            sources.append(_look_at_stdin(stdin, again=any(source.stream for source in sources)))
-        elif "://" in spec:
-            sources.append(_Source(spec, url=spec))
-        else:
-            sources.append(_look_at_file(spec, files))
-    return Sources(sources, files, method=method)
-
-
-def _look_at_stdin(stdin: BinaryIO | None, *, again: bool) -> _Source:
-    if stdin is None:
-        raise SourceError("-", "is not open")
-    if again:
-        raise SourceError("-", "can be read only once, but is named twice")
+    settings = settings or InputSettings()
+    fetcher = SitemapFetcher(open_client)
+    look = Look(stdin, settings, fetcher)
     try:
-        mode = os.fstat(stdin.fileno()).st_mode
-    except (OSError, ValueError, AttributeError):
-        mode = 0
-    return _Source("-", stream=stdin, regular=stat.S_ISREG(mode))
-
-
-def _look_at_file(spec: str, files: list[tuple[int, int]]) -> _Source:
-    name = spec.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    try:
-        found = Path(spec).stat()
-    except (OSError, ValueError) as error:
-        raise SourceError(_without_password(name), _why_not_found(spec, error)) from error
-    kind = stat.S_IFMT(found.st_mode)
-    if kind in _NO_FILES:
-        raise SourceError(name, _NO_FILES[kind])
-    if kind != stat.S_IFREG:
-        if not os.access(spec, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
-            raise SourceError(name, "cannot be read: permission denied")
-        return _Source(name, path=spec)
-    _look_inside(name, spec)
-    files.append((found.st_dev, found.st_ino))
-    return _Source(name, path=spec, regular=True)
-
-
-_NO_FILES = {
-    stat.S_IFDIR: "is a directory; name the files in it",
-    stat.S_IFSOCK: "is a socket, not a file of URLs",
-    stat.S_IFBLK: "is a block device, not a file of URLs",
-}
-
-
-def _look_inside(name: str, path: str) -> None:
-    """Read the beginning of a regular file.
-
-    Raises:
-        SourceError: it cannot be read, or is no list of URLs.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            head = file.read(BLOCK)
-        if head.startswith(GZIP_MAGIC):
-            head = next(gunzipped((head,)), b"")
-    except (OSError, EOFError, zlib.error) as error:
-        raise _cut_short(name, error) from error
-    if not head and path.endswith(".gz"):
-        raise _cut_short(name, EOFError())
-    if why := why_not_lines(head):
-        raise SourceError(name, why)
-
-
-def _without_password(name: str) -> str:
-    """Return a name as it may be shown: what is no file may be a URL that lacks its scheme."""
-    return redacted(name) if ":" in name.partition("@")[0] else name
-
-
-def _why_not_found(spec: str, error: Exception) -> str:
-    if not isinstance(error, OSError):
-        return "is not the name of a file"
-    if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-        return f"cannot be read: {reason_of(error)}"
-    if _LIKE_A_HOST.fullmatch(spec) and not _LIKE_A_FILE.fullmatch(spec):
-        return f"does not exist; if it is a URL, write {shown('https://' + spec)}"
-    return "does not exist"
+        sources = [look.at(spec) for spec in specs]
+        sources += [look.at(spec, "sitemap") for spec in settings.sitemaps]
+    except BaseException:
+        fetcher.call_off()
+        fetcher.close()
+        raise
+    return Sources(sources, look.files, settings=settings, fetcher=fetcher)

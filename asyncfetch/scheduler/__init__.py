@@ -6,6 +6,7 @@
 - `manners.py`: how a host is to be treated; `registry.py`: which hosts there are
 - `outcome.py`: what one request says about its host; `asked.py`: what an answer's fields ask for
 - `retry.py`: whether to try again, and when
+- `robots.py`: what the robots.txt of an origin allows
 
 It knows nothing of bytes, connections or tasks, and imports only the values.
 """

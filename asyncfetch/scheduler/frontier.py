@@ -27,7 +27,8 @@ What always holds, between any two calls:
    line cannot be forgotten. Hence: whoever pauses, drops or closes what was called, calls the next; and a called
    queue that has had its turn calls the next if the host may still go.
 4. A lane is in the ring of lanes if and only if it is not paused and one of its own rings is not empty.
-5. A host that is paused has one entry in the heap of pauses, not later than the pause's end.
+5. A host that is paused has one entry in the heap of pauses, not later than the pause's end; but one that is held
+   (`hold`) has none.
 
 So `take` either finds a turn at once or moves a queue into a line, and each such move is paid for by the place
 that was taken before it. Nothing is looked at twice without a reason, and there is no loop over hosts or lanes.
@@ -144,8 +145,6 @@ class Frontier(Generic[T]):
             turn.ticket = UNQUEUED
         return turns
 
-    # Turns
-
     def add(self, turn: T, *, front: bool = False) -> None:
         """Queue a turn for its host, in its lane; `front` is for one that comes again.
 
@@ -217,14 +216,8 @@ class Frontier(Generic[T]):
     def finished(self, key: str, outcome: Outcome, now: float, turn: T | None = None) -> Host | None:
         """Free the two places of a turn that was taken for the host `key`, and let the host learn from it.
 
-        Args:
-            key: where the turn went.
-            outcome: what it said about the host.
-            now: the time.
-            turn: the turn itself; without it, it counts as begun alone and now.
-
-        Returns:
-            The host, if its limit, its pause or what there is to say of it may have changed.
+        Without `turn` itself, it counts as begun alone and now. Returns the host, if its limit, its pause or what
+        there is to say of it may have changed.
 
         Raises:
             KeyError: nothing was taken for that host.
@@ -247,7 +240,20 @@ class Frontier(Generic[T]):
         """Let at least so many seconds pass between two starts at a host, from its next start on."""
         self._registry.slow_down(key, seconds)
 
-    # Looking
+    def hold(self, key: str) -> None:
+        """Let nothing go to a host that has nothing in flight, until `let_go`."""
+        self._host(key).pause(math.inf, "its name is looked up")
+
+    def let_go(self, key: str) -> None:
+        """End what `hold` began."""
+        host = self.hosts.get(key)
+        if host is None or host.paused_until != math.inf:
+            return
+        host.resume()
+        if host.called is None:
+            self._call(host)
+        if not host.queues and host.is_neutral:
+            self._registry.forget(host)
 
     def wake_at(self) -> float | None:
         """Say when time alone may make `take` give something, or None if it never will.
@@ -274,8 +280,6 @@ class Frontier(Generic[T]):
     def peek(self, key: str) -> Host | None:
         """Return a host's state if the frontier has anything to do with it at the moment."""
         return self.hosts.get(key)
-
-    # Inside
 
     def _refuse(self, turn: T) -> None:
         """Drop a turn that can no longer be queued."""

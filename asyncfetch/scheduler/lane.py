@@ -6,6 +6,7 @@ These are the frontier's own pieces; they keep themselves tidy and decide nothin
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from typing import Any
 
 from asyncfetch.scheduler.host import Host
@@ -16,6 +17,7 @@ __all__ = ["QUEUED", "UNQUEUED", "Lane", "Queue", "QueuedHost", "Turn"]
 
 UNQUEUED = 0
 QUEUED = -1
+HELD = -1  # and less: a number for each, beside those of the turns that wait for a time
 
 _DEAD_WORTH_CLEARING = 64
 
@@ -27,7 +29,7 @@ class Turn:
         host: `host:port`, where it wants to go. It may change, but not while the frontier has the turn.
         lane: whose turn it is. It stays.
         dropped: it was given up and will never come out. Only the frontier sets this.
-        ticket: the frontier's own: `UNQUEUED`, `QUEUED`, or the number under which it waits for a time.
+        ticket: the frontier's own: `UNQUEUED`, `QUEUED`, or the number under which it waits for a time or is held.
         began, load: when it was given out last, and how many turns were then in flight at its host, itself
             included. A `load` of 0 says that the host was given up: it is not to be sent.
     """
@@ -123,6 +125,18 @@ class Queue(Link):
         """Everything that is alive, in order."""
         return [turn for turns in (self._again or (), self._fresh) for turn in turns if not turn.dropped]
 
+    @property
+    def fresh(self) -> int:
+        """How many turns have not come again, dropped ones included."""
+        return len(self._fresh)
+
+    def cut(self, keep: int) -> list[Any]:
+        """Take out the fresh turns beyond the first `keep`, 1 or more, and give back those that are alive."""
+        beyond = [self._fresh.pop() for _ in range(len(self._fresh) - keep)]
+        alive = [turn for turn in reversed(beyond) if not turn.dropped]
+        self._dead -= len(beyond) - len(alive)
+        return alive
+
     def move(self, ring: Ring[Queue]) -> None:
         """Leave one ring for the end of another."""
         self.ring.leave(self)
@@ -143,7 +157,7 @@ class Lane(Link):
         queues: by host key; none is empty.
         ready: the queues whose hosts may have a place, as a ring.
         called: the queues to which a contested host has given its next place, as a ring.
-        delayed: turns that wait for a time, by ticket.
+        delayed: turns that wait for a time or are held, by ticket.
         listed: whether the lane itself is in the frontier's ring.
         favours_called: whether `called` goes before `ready` this time.
     """
@@ -177,6 +191,44 @@ class Lane(Link):
             return called
         self.favours_called = True
         return ready
+
+    def hold(self, turn: Turn) -> bool:
+        """Keep a turn that is queued nowhere until `let_go`, whatever the time; it counts as queued.
+
+        Returns:
+            False if it can no longer be queued: it was dropped, or the lane is closed. Then it is dropped.
+        """
+        if turn.dropped or self.closed:
+            turn.dropped = True
+            return False
+        assert turn.ticket == UNQUEUED, "it is queued already"
+        turn.ticket = HELD - id(turn)
+        self.delayed[turn.ticket] = turn
+        self.queued += 1
+        return True
+
+    def let_go(self, turn: Turn) -> bool:
+        """Let a turn that was held be queued nowhere; say whether it is still wanted."""
+        if turn.ticket >= HELD:
+            return False
+        del self.delayed[turn.ticket]
+        turn.ticket = UNQUEUED
+        self.queued -= 1
+        return True
+
+    def thin(self, keep: int, spared: Container[str]) -> list[Any]:
+        """Take the fresh turns beyond the first `keep` out of every queue but those of the spared hosts.
+
+        They are queued nowhere then, and come in the order of their hosts' queues. Costs a step for each host.
+        """
+        turns: list[Any] = []
+        for key, queue in self.queues.items():
+            if queue.fresh > keep and key not in spared:
+                turns += queue.cut(keep)
+        for turn in turns:
+            turn.ticket = UNQUEUED
+        self.queued -= len(turns)
+        return turns
 
     @property
     def has_next(self) -> bool:

@@ -195,7 +195,7 @@ class ChunkedBody:
         """trailer-section CRLF, a line at a time."""
         if self._buffer.startswith(b"\r\n", at):
             if self._trailers:
-                self._parser.parse_fields(self._trailers, 0, {})
+                self._parser.parse_fields(self._trailers, {})
             self.complete = True
             return at + 2
         end = self._find_line_end(at, self._trailers_left)

@@ -8,11 +8,8 @@ errors of the connecting are translated here; errors of the stream afterwards in
 from __future__ import annotations
 
 import asyncio
-import errno
-import select
 import socket
 import ssl
-import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -25,26 +22,33 @@ from asyncfetch.errors import (
     ConnectRefused,
     ConnectTimeout,
     HandshakeFailed,
+    ResolutionFailed,
     shown,
 )
 from asyncfetch.streams.deadlines import Deadlines
+from asyncfetch.streams.descriptors import SHORTAGE
 from asyncfetch.streams.guard import Guard, permitted
 from asyncfetch.streams.resolver import AddrInfo, Resolver
+from asyncfetch.streams.sockets import let_go, watch_kernel
 from asyncfetch.streams.tls import LazyContext, describe_tls, translate_tls_error
 from asyncfetch.streams.wire import WireReader
 from asyncfetch.trace import Trace
 from asyncfetch.url import Origin
 
-__all__ = ["Connection", "Dialler", "OutOfDescriptors"]
+__all__ = ["Connection", "Dialler", "OutOfDescriptors", "is_shortage"]
 
 _TLS_GOODBYE = 1.0  # seconds to wait for the server's close_notify; nothing depends on it
 _TLS_HANDSHAKE = 86_400.0  # seconds; longer than any connect timeout, which is what ends a handshake
 _READ_SIZE = 64 * 1024
-_SHORTAGE = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class OutOfDescriptors(Exception):
     """This process, or this machine, has no file descriptor left for another connection."""
+
+
+def is_shortage(error: BaseException | None) -> bool:
+    """Whether a descriptor was missing: for a connection, for the look-up of its name, or for a file of our own."""
+    return isinstance(error, OutOfDescriptors) or (isinstance(error, OSError) and error.errno in SHORTAGE)
 
 
 class _Protocol(asyncio.StreamReaderProtocol):
@@ -63,6 +67,9 @@ class _Protocol(asyncio.StreamReaderProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._ssl_object = transport.get_extra_info("ssl_object")
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._ssl_object is not None and not self._reader.ended:
@@ -100,6 +107,7 @@ class Connection(Deadlines):
 
     __slots__ = (
         "_has_news",
+        "_write",
         "_writer",
         "connect_time",
         "dns_time",
@@ -126,9 +134,10 @@ class Connection(Deadlines):
         self.on_lost: Callable[[Connection], None] | None = None
         self.on_surprise: Callable[[], None] | None = None
 
-    def attach(self, writer: asyncio.StreamWriter, has_news: Callable[[], bool]) -> None:
-        """Use this writer; `has_news` tells whether its socket, while open, has anything that nobody has read."""
+    def attach(self, writer: asyncio.StreamWriter, has_news: Callable[[], object]) -> None:
+        """Use this writer; `has_news` gives something true if its open socket has anything that nobody has read."""
         self._writer = writer
+        self._write = writer.transport.write  # what `writer.write` does; one step less for each request
         self._has_news = has_news
 
     def lost(self) -> None:
@@ -143,7 +152,7 @@ class Connection(Deadlines):
 
         Another request may be sent on such a connection only: whatever is there would pass for its answer.
         """
-        return self.reader.is_quiet and not self.is_lost and not self._has_news()
+        return not self.is_lost and self.reader.is_quiet and not self._has_news()
 
     @property
     def ssl_object(self) -> ssl.SSLObject | None:
@@ -159,7 +168,7 @@ class Connection(Deadlines):
         On a connection that is gone this does nothing: the reader says how it went.
         """
         if not self.is_lost:
-            self._writer.write(head)
+            self._write(head)
 
     def ended_cleanly(self) -> bool:
         """Whether the end of the stream was announced: over TLS only a close_notify does (RFC 8446 section 6.1)."""
@@ -233,7 +242,7 @@ class Dialler:
             ConnectError: no address that may be dialled, or none that answers.
             TLSError: no TLS session.
             ConnectTimeout: it took too long.
-            OutOfDescriptors: no descriptor is left for the socket.
+            OutOfDescriptors: no descriptor is left for the look-up or the socket.
         """
         phase = ["resolving the name"]
         try:
@@ -245,7 +254,7 @@ class Dialler:
     async def _open(self, origin: Origin, phase: list[str]) -> Connection:
         loop = asyncio.get_running_loop()
         started = monotonic()
-        addresses = await self._resolver.resolve(origin.host, origin.port)
+        addresses = await self._resolve(origin)
         resolved = monotonic()
         if self._trace is not None:
             self._trace.resolved(origin.host, [str(a[4][0]) for a in addresses], resolved - started)
@@ -273,6 +282,14 @@ class Dialler:
             self._report_tls(connection)
         return connection
 
+    async def _resolve(self, origin: Origin) -> list[AddrInfo]:
+        try:
+            return await self._resolver.resolve(origin.host, origin.port)
+        except ResolutionFailed as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in SHORTAGE:
+                raise OutOfDescriptors(str(error.__cause__)) from error
+            raise
+
     async def _race(self, addresses: list[AddrInfo], loop: asyncio.AbstractEventLoop) -> socket.socket:
         """Connect to the first address that answers (RFC 8305 section 5)."""
         shortages: list[OSError] = []
@@ -284,7 +301,7 @@ class Dialler:
             try:
                 return socket.socket(family, kind, protocol)
             except OSError as error:
-                if error.errno in _SHORTAGE:
+                if error.errno in SHORTAGE:
                     shortages.append(error)
                 raise
 
@@ -306,7 +323,7 @@ class Dialler:
     ) -> Connection:
         reader = WireReader(loop)
         connection = Connection(origin, reader)
-        has_news = _watch_kernel(sock.fileno())
+        has_news = watch_kernel(sock.fileno())
         protocol = _Protocol(reader, loop, connection.lost)
         options: dict[str, Any] = {}
         if origin.scheme == "https":
@@ -316,13 +333,12 @@ class Dialler:
                 "ssl_handshake_timeout": _TLS_HANDSHAKE,
                 "ssl_shutdown_timeout": _TLS_GOODBYE,
             }
+        # from here on the descriptor is the loop's to close, also when this fails
+        handed = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
         try:
-            transport, _ = await loop.create_connection(lambda: protocol, sock=sock, **options)
+            transport, _ = await loop.create_connection(lambda: protocol, sock=handed, **options)
         except BaseException as error:
-            if not isinstance(loop, asyncio.BaseEventLoop):
-                # uvloop closes the descriptor itself, or has done so; closed here as well, under its number, it
-                # would be somebody else's by then.
-                sock.detach()
+            await let_go(handed, loop)
             if options and isinstance(error, (ssl.SSLError, ConnectionError)):
                 raise translate_tls_error(error, origin.host) from error
             raise
@@ -337,15 +353,6 @@ class Dialler:
         ssl_object = connection.ssl_object
         if self._trace is not None and ssl_object is not None and connection.tls_time is not None:
             self._trace.secured(describe_tls(ssl_object), connection.tls_time)
-
-
-def _watch_kernel(descriptor: int) -> Callable[[], bool]:
-    """Return what tells whether a socket has bytes, or an end, that nobody has read; it costs less than 1 µs."""
-    if sys.platform == "win32":
-        return lambda: bool(select.select([descriptor], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return lambda: bool(poll.poll(0))
 
 
 def _tls_name(host: str) -> str:

@@ -15,7 +15,7 @@ from time import monotonic
 
 from asyncfetch.errors import FetchError, IncompleteMessage
 from asyncfetch.settings import Timeouts
-from asyncfetch.streams.body import open_body
+from asyncfetch.streams.body import Body, open_body
 from asyncfetch.streams.connection import Connection
 from asyncfetch.streams.decoding import Decoder, check_growth, make_decoder
 from asyncfetch.streams.http1 import HeadParser, choose_framing, may_persist, read_head
@@ -53,8 +53,10 @@ class Exchange:
         "_framing",
         "_max_body",
         "_on_wire",
+        "_parser",
         "_pieces",
         "_pool",
+        "_whole",
         "connection",
         "decoded",
         "head",
@@ -65,12 +67,11 @@ class Exchange:
     def __init__(self, pool: Pool, connection: Connection) -> None:
         self._pool = pool
         self.connection = connection
-        self.decoded = 0
-        self.wire = 0
-        self.ttfb = 0.0
+        self.decoded = self.wire = 0
+        self._body: Body | None = None
+        self._whole: bytes | None = None
         self._decoder: Decoder | None = None
         self._pieces: Iterator[bytes] | None = None
-        self._max_body: int | None = None
 
     async def begin(
         self, request: bytes, method: str, parser: HeadParser, *, timeouts: Timeouts, total_at: float
@@ -101,38 +102,75 @@ class Exchange:
             if connection.served and reader.received == before:
                 raise StaleConnection from error
             raise
-        now = monotonic()
-        self.ttfb = now - sent
-        connection.expect_body(now)
+        self.ttfb = monotonic() - sent
+        self._parser = parser
         self._framing = choose_framing(head, method)
-        self._body = open_body(reader, self._framing, parser, connection.ended_cleanly)
 
     @property
     def was_silent(self) -> bool:
         """Whether not a byte has come since the request was sent."""
         return self.connection.reader.received == self._before
 
-    def accept(self, max_body: int | None, on_wire: Callable[[int], float | None]) -> None:
+    def take_whole(self, max_body: int | None) -> bytes | None:
+        """Return the whole content if it has come together with the head, as that of most small answers does.
+
+        This is `accept` and `read_all` in one step, without a wait. None means that they are to be used: the
+        content is encoded, over its limit, or not there yet, which they know how to deal with.
+        """
+        reader = self.connection.reader
+        content = reader.pending
+        size = len(content)
+        if size != self._framing or reader.expired or b"content-encoding" in self.head.framing:
+            return None
+        if max_body is not None and size > max_body:
+            return None
+        reader.pending = b""
+        self.decoded = self.wire = size
+        self._whole = b""  # nothing more is to come
+        return content
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body as sent, or None if only its end will tell."""
+        return self._framing if isinstance(self._framing, int) else None
+
+    def accept(self, max_body: int | None, on_wire: Callable[[int], float | None], begin: int = 0) -> None:
         """Prepare to read the content: choose the decoder, and allow `max_body` decoded bytes, None any number.
 
         `on_wire` is told the number of body bytes as they come, as sent; it may return seconds to wait before more
-        are read.
+        are read. `begin` bytes of the content have come with earlier answers; they count as if they had come with
+        this one.
 
         Raises:
             DecodingError: the content coding is not known.
             BodyTooLarge: the length that the head announces is over the limit.
         """
         self._on_wire = on_wire
-        codings = self.head.content_encoding
-        if codings and not self._body.complete:
-            self._decoder = make_decoder(codings, max_decoded=max_body)
         self._max_body = max_body
+        if begin == 0 and (whole := self.take_whole(max_body)) is not None:
+            self._whole = whole
+            self.decoded = self.wire = 0  # until it is given out
+            return
+        body = self._open_body()
+        codings = self.head.content_encoding
+        if codings and not body.complete:
+            self._decoder = make_decoder(codings, max_decoded=max_body)
+        self.decoded = self.wire = begin
         if max_body is not None and isinstance(self._framing, int) and self._decoder is None:
-            check_growth(self._framing, self._framing, max_body)
+            check_growth(begin + self._framing, begin + self._framing, max_body)
+
+    def _open_body(self) -> Body:
+        """Start to read the body; from here silence and slowness count."""
+        connection = self.connection
+        connection.expect_body(monotonic())
+        self._body = open_body(connection.reader, self._framing, self._parser, connection.ended_cleanly)
+        return self._body
 
     @property
     def complete(self) -> bool:
         """Whether the body has been read, and decoded, to its end."""
+        if self._body is None:
+            return self._framing == 0 if self._whole is None else not self._whole
         return self._body.complete and self._pieces is None
 
     async def read(self) -> Iterable[bytes]:
@@ -143,29 +181,41 @@ class Exchange:
             BodyError: the content is too large, or cannot be decoded; while the pieces are taken, too.
             FetchTimeout: a deadline passed.
         """
+        body = self._body
+        if body is None:
+            return self._give_whole()
         if self._pieces is not None:
             await asyncio.sleep(0)  # decoding took its time; others have waited long enough
-            if not self._body.complete:
+            if not body.complete:
                 self.connection.reader.check_total()
             return self._some_pieces(self._pieces)
-        data = await self._body.read()
+        data = await body.read()
         self.wire += len(data)
         wait = self._on_wire(len(data))
         if wait:
             await asyncio.sleep(wait)
         if self._decoder is not None:
-            self._pieces = self._decode(data, self._decoder)
+            self._pieces = self._decode(data, body, self._decoder)
             return self._some_pieces(self._pieces)
         self.decoded += len(data)
         if self._max_body is not None:
             check_growth(self.decoded, self.wire, self._max_body)
         return (data,) if data else ()
 
-    def _decode(self, data: bytes, decoder: Decoder) -> Iterator[bytes]:
+    def _give_whole(self) -> Iterable[bytes]:
+        """Give the content that has come with the head, once."""
+        whole, self._whole = self._whole, b""
+        if not whole:
+            return ()
+        self.decoded = self.wire = len(whole)
+        self._on_wire(len(whole))
+        return (whole,)
+
+    def _decode(self, data: bytes, body: Body, decoder: Decoder) -> Iterator[bytes]:
         for piece in decoder.decode(data):
             self.decoded += len(piece)
             yield piece
-        if self._body.complete:
+        if body.complete:
             decoder.finish()
 
     def _some_pieces(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -192,10 +242,8 @@ class Exchange:
 
     def release(self) -> None:
         """Give the connection back after the complete body, for another request if this one allows it."""
-        if may_persist(self.head):
-            self._pool.release(self.connection)
-        else:
-            self._pool.finish(self.connection)
+        give_back = self._pool.release if may_persist(self.head) else self._pool.finish
+        give_back(self.connection)
 
     def discard(self) -> None:
         """Close the connection: the exchange is given up."""
@@ -204,17 +252,18 @@ class Exchange:
     async def drain(self) -> None:
         """Read a body that nobody wants away if it is short, not decoding it; otherwise close the connection."""
         left = _DRAIN_AT_MOST
+        body = self._body or self._open_body()
         self.connection.hurry(monotonic() + _DRAIN_WITHIN)
         try:
-            while left > 0 and not self._body.complete:
-                left -= len(await self._body.read())
+            while left > 0 and not body.complete:
+                left -= len(await body.read())
         except FetchError:
             self.discard()
             return
         except BaseException:
             self.discard()
             raise
-        if self._body.complete:
+        if body.complete:
             self.release()
         else:
             self.discard()

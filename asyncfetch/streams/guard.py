@@ -27,6 +27,7 @@ Guard = Callable[[Address], str | None]
 """Says why an address may not be dialled, as a few words that name the rule; None if it may."""
 
 _SHOWN_ADDRESSES = 3
+_THIS_MACHINE: dict[int, Address] = {4: IPv4Address("127.0.0.1"), 6: IPv6Address("::1")}
 
 
 def allow_all(_address: Address) -> str | None:
@@ -45,7 +46,7 @@ def permitted(addr_infos: Sequence[AddrInfo], guard: Guard, host: str) -> list[A
     good, blocked = [], []
     for info in addr_infos:
         text = str(info[4][0])
-        rule = guard(ipaddress.ip_address(text))
+        rule = next(filter(None, map(guard, _reached_by(ipaddress.ip_address(text)))), None)
         if rule is None:
             good.append(info)
         else:
@@ -54,6 +55,19 @@ def permitted(addr_infos: Sequence[AddrInfo], guard: Guard, host: str) -> list[A
         more = f"; and {len(blocked) - _SHOWN_ADDRESSES} more" if len(blocked) > _SHOWN_ADDRESSES else ""
         raise ConnectBlocked(f"{shown(host)} may not be connected: {'; '.join(blocked[:_SHOWN_ADDRESSES])}{more}")
     return good
+
+
+def _reached_by(address: Address) -> Iterator[Address]:
+    """Give an address and, where systems connect it to another one than it says, that one: a guard must allow both.
+
+    An IPv4-mapped address (RFC 4291 section 2.5.5.2) is IPv4 on the wire; the unspecified lead to this machine.
+    """
+    yield address
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    if mapped is not None:
+        yield mapped
+    if (mapped or address).is_unspecified:
+        yield _THIS_MACHINE[(mapped or address).version]
 
 
 def _table(*rows: tuple[str, str]) -> tuple[tuple[AnyNetwork, str], ...]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from enum import Enum
-from typing import TypeVar
 
 from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLarge, shown
 from asyncfetch.streams.wire import WireReader
 
 __all__ = [
+    "HEAD_LIMIT",
     "WISHES",
     "Framing",
     "Head",
@@ -38,7 +38,6 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: (.*))?", re.DOTALL)
 # RFC 9110 section 8.6: Content-Length = 1*DIGIT; 18 digits are more than any disk holds
 _LENGTH = re.compile(rb"0*[0-9]{1,18}")
 _BLANKS = b" \t"
-_T = TypeVar("_T")
 _FOLDS = (b" ", b"\t")
 _START = b"HTTP/1."
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding"})
@@ -91,14 +90,36 @@ class Head:
 class HeadParser:
     """Parses heads, and remembers the lines that it has checked before.
 
-    Servers repeat themselves: most lines of most heads cost one dictionary look-up.
+    Servers repeat themselves: most lines of most heads cost one dictionary look-up. All is forgotten when it gets
+    too much: what is common is soon learnt again.
     """
 
-    __slots__ = ("_fields", "_starts")
+    __slots__ = ("_fields", "_framing", "_starts")
 
     def __init__(self) -> None:
-        self._fields: dict[bytes, tuple[tuple[bytes, bytes], bytes]] = {}
         self._starts: dict[bytes, tuple[int, int, bytes]] = {}
+        self._fields: dict[bytes, tuple[bytes, bytes]] = {}
+        # of the lines in `_fields` that frame a message: the name in lower case, and the value
+        self._framing: dict[bytes, tuple[bytes, list[bytes]]] = {}
+
+    def recall(self, block: bytes) -> Head | None:
+        """Return what a head says whose every line has been parsed before, or None; `parse` knows the others.
+
+        What is remembered has no line end within, so a head that is given whole up to its first CRLF CRLF needs no
+        look at whether its lines end otherwise, too.
+        """
+        lines = block.split(b"\r\n")
+        start = self._starts.get(lines.pop(0))
+        known = self._framing
+        marks = list(filter(known.__contains__, lines))
+        framing = dict(map(known.__getitem__, marks))
+        try:
+            fields = list(map(self._fields.__getitem__, lines))
+        except KeyError:
+            return None
+        if start is None or len(framing) != len(marks) or len(fields) > FIELDS_LIMIT:
+            return None
+        return Head(start, fields, framing)
 
     def parse(self, block: bytes) -> Head:
         """Parse a head (RFC 9112 sections 4 and 5), given without the empty line that ends it.
@@ -108,14 +129,13 @@ class HeadParser:
             MessageTooLarge: a line or the number of fields is over its limit.
         """
         lines = _split_lines(block)
-        start = self._starts.get(lines[0]) or self._learn_start(lines[0])
+        first = lines.pop(0)
+        start = self._starts.get(first) or self._learn_start(first)
         framing: dict[bytes, list[bytes]] = {}
-        return Head(start, self.parse_fields(lines, 1, framing), framing)
+        return Head(start, self.parse_fields(lines, framing), framing)
 
-    def parse_fields(
-        self, lines: list[bytes], first: int, framing: dict[bytes, list[bytes]]
-    ) -> list[tuple[bytes, bytes]]:
-        """Parse field lines from `lines[first]` on (RFC 9112 section 5).
+    def parse_fields(self, lines: list[bytes], framing: dict[bytes, list[bytes]]) -> list[tuple[bytes, bytes]]:
+        """Parse field lines (RFC 9112 section 5).
 
         Values of the fields that frame a message are added to `framing` too. Folded lines are joined by one space.
 
@@ -123,16 +143,16 @@ class HeadParser:
             MalformedMessage: a line is no field.
             MessageTooLarge: a line is over 128 KiB, or there are more than 2,000 fields.
         """
-        known = self._fields
         fields: list[tuple[bytes, bytes]] = []
-        for line in lines[first:]:
-            meaning = known.get(line)
-            if meaning is None:
-                if line.startswith(_FOLDS):
-                    framing.clear()
-                    return self.parse_fields(_unfold(lines[first:]), 0, framing)
-                meaning = self._learn_field(line)
-            field, key = meaning
+        for line in lines:
+            field = self._fields.get(line)
+            if field is not None:
+                key = self._framing[line][0] if line in self._framing else None
+            elif line.startswith(_FOLDS):
+                framing.clear()
+                return self.parse_fields(_unfold(lines), framing)
+            else:
+                field, key = self._learn_field(line)
             fields.append(field)
             if key:
                 framing.setdefault(key, []).append(field[1])
@@ -146,10 +166,13 @@ class HeadParser:
         if match is None or int(match[2]) < 100:
             raise MalformedMessage(f"the answer does not start with an HTTP/1.x status line: {shown(line)}")
         start = (int(match[1]), int(match[2]), match[3] or b"")
-        _remember(self._starts, line, start)
+        if len(line) <= _REMEMBERED_UP_TO:
+            if len(self._starts) >= _REMEMBERED_AT_MOST:
+                self._starts.clear()
+            self._starts[line] = start
         return start
 
-    def _learn_field(self, line: bytes) -> tuple[tuple[bytes, bytes], bytes]:
+    def _learn_field(self, line: bytes) -> tuple[tuple[bytes, bytes], bytes | None]:
         """Check a field line; return name and value, and under which key it is to be found again, if it is."""
         _check_line(line)
         name, colon, value = line.partition(b":")
@@ -157,18 +180,16 @@ class HeadParser:
             raise MalformedMessage(f"a header line has no colon: {shown(line)}")
         if not _TOKEN.fullmatch(name):
             raise MalformedMessage(f"a header line has no valid name: {shown(line)}")
-        meaning = ((name, value.strip(_BLANKS)), _KEYS.get(name.lower(), b""))
-        _remember(self._fields, line, meaning)
-        return meaning
-
-
-def _remember(known: dict[bytes, _T], line: bytes, meaning: _T) -> None:
-    """Remember what a line means. All is forgotten when it gets too much: what is common is soon learnt again."""
-    if len(line) > _REMEMBERED_UP_TO:
-        return
-    if len(known) >= _REMEMBERED_AT_MOST:
-        known.clear()
-    known[line] = meaning
+        field = (name, value.strip(_BLANKS))
+        key = _KEYS.get(name.lower())
+        if len(line) <= _REMEMBERED_UP_TO:
+            if len(self._fields) >= _REMEMBERED_AT_MOST:
+                self._fields.clear()
+                self._framing.clear()
+            self._fields[line] = field
+            if key:
+                self._framing[line] = (key, [field[1]])
+        return field, key
 
 
 def _split_lines(block: bytes) -> list[bytes]:
@@ -216,7 +237,13 @@ async def read_head(reader: WireReader, parser: HeadParser) -> Head:
         FetchTimeout: a deadline ended the connection.
     """
     for _ in range(INTERIM_LIMIT + 1):
-        head = parser.parse(await _read_block(reader))
+        data = await reader.receive()
+        block, end, rest = data.partition(b"\r\n\r\n")
+        head = parser.recall(block) if end else None
+        if head is not None:
+            reader.pending = rest
+        else:
+            head = parser.parse(await _read_block(reader, data))
         if head.status >= 200:
             return head
         if head.status == 101:
@@ -224,9 +251,8 @@ async def read_head(reader: WireReader, parser: HeadParser) -> Head:
     raise MessageTooLarge(f"more than {INTERIM_LIMIT} interim responses came before the answer")
 
 
-async def _read_block(reader: WireReader) -> bytes:
-    """Read up to the first empty line and return what stands before it."""
-    data = await reader.receive()
+async def _read_block(reader: WireReader, data: bytes) -> bytes:
+    """Read on after `data` up to the first empty line, and return what stands before it."""
     end, rest = _find_end(data, 0)
     if end < 0:
         data, end, rest = await _gather_block(reader, data)
@@ -305,14 +331,14 @@ def choose_framing(head: Head, method: str) -> int | Framing:
         if codings.strip(_BLANKS).lower() != b"chunked":
             raise MalformedMessage(f"the transfer coding {shown(codings)} is not chunked")
         return Framing.CHUNKED
-    if b"content-length" in framing:
-        return _parse_length(framing[b"content-length"])
-    return Framing.UNTIL_CLOSE
+    values = framing.get(b"content-length")
+    if values is None:
+        return Framing.UNTIL_CLOSE
+    value = values[0]
+    return int(value) if len(values) == 1 and value.isdigit() and len(value) <= 18 else _parse_length(values)
 
 
 def _parse_length(values: list[bytes]) -> int:
-    if len(values) == 1 and values[0].isdigit() and len(values[0]) <= 18:
-        return int(values[0])
     listed = [value.strip(_BLANKS) for value in b",".join(values).split(b",")]
     if not all(_LENGTH.fullmatch(value) for value in listed):
         raise MalformedMessage(f"the Content-Length {shown(b','.join(values))} is not a length")

@@ -14,6 +14,7 @@ from time import monotonic
 from asyncfetch.errors import Cancelled
 from asyncfetch.settings import Limits, Timeouts
 from asyncfetch.streams.connection import Connection, Dialler
+from asyncfetch.streams.wire import make_reads_cheap
 from asyncfetch.trace import Trace
 from asyncfetch.url import Origin
 
@@ -34,6 +35,7 @@ class Pool:
     """
 
     def __init__(self, dialler: Dialler, limits: Limits, trace: Trace | None = None) -> None:
+        make_reads_cheap()
         self._dialler = dialler
         self._limits = limits
         self._trace = trace
@@ -44,6 +46,7 @@ class Pool:
         self._open: set[Connection] = set()
         self._sweep_every = SWEEP_EVERY
         self._timer: asyncio.TimerHandle | None = None
+        self._most_idle = limits.idle_total
         self._short_until = 0.0
         self._closed = False
         self._all_gone: asyncio.Future[None] | None = None
@@ -64,6 +67,10 @@ class Pool:
         """Connections that have a descriptor: in use, idle, or being closed."""
         return len(self._open)
 
+    def has_idle(self, origin: Origin) -> bool:
+        """Whether a connection to the origin waits for a request; it may turn out to be dead."""
+        return origin.name in self._idle
+
     async def acquire(self, origin: Origin, timeout: float, *, fresh: bool = False) -> Connection:
         """Return an idle connection to the origin, or open one within `timeout` seconds; a new one if `fresh`.
 
@@ -72,17 +79,34 @@ class Pool:
             Cancelled: the pool was closed.
             OutOfDescriptors: no descriptor is left.
         """
-        connection = None if fresh else self._take_idle(origin.name)
-        if self._closed:
-            raise Cancelled("the client is closed")
+        connection = None if fresh else self.take_idle(origin)
         if connection is None:
+            if self._closed:
+                raise Cancelled("the client is closed")
             connection = await self._open_new(origin, timeout)
-        elif self._trace is not None:
-            self._trace.reusing(connection.ip)
-        self._in_use.add(connection)
-        if self._timer is None:
-            self._arm()
+            self._in_use.add(connection)
+            if self._timer is None:
+                self._arm()
         return connection
+
+    def take_idle(self, origin: Origin) -> Connection | None:
+        """Return an idle connection to the origin if there is one, as `acquire` does, without a wait."""
+        while waiting := self._idle.get(origin.name):
+            connection = waiting.pop()  # the one that was used last is the likeliest to be alive
+            if not waiting:
+                del self._idle[origin.name]
+            del self._by_age[connection]
+            connection.reader.on_surprise = None
+            if not connection.is_quiet:
+                connection.close()
+                continue
+            self._in_use.add(connection)
+            if self._trace is not None:
+                self._trace.reusing(connection.ip)
+            if self._timer is None:
+                self._arm()
+            return connection
+        return None
 
     async def _open_new(self, origin: Origin, timeout: float) -> Connection:
         connection = await self._dialler.open(origin, timeout)
@@ -110,16 +134,20 @@ class Pool:
     def release(self, connection: Connection) -> None:
         """Take a connection back after a complete exchange that allows another one."""
         self._in_use.discard(connection)
-        if self._closed or not connection.reader.is_quiet or connection.is_lost:
+        reader = connection.reader
+        if self._closed or connection.is_lost or not reader.is_quiet:
             connection.close()
             return
         connection.served += 1
         connection.idle_since = monotonic()
-        connection.reader.on_surprise = connection.on_surprise
-        self._idle.setdefault(connection.origin.name, []).append(connection)
+        reader.on_surprise = connection.on_surprise
+        name = connection.origin.name
+        if name in self._idle:
+            self._idle[name].append(connection)
+        else:
+            self._idle[name] = [connection]
         self._by_age[connection] = None
-        is_short = connection.idle_since < self._short_until
-        if len(self._by_age) > (_IDLE_IN_SHORTAGE if is_short else self._limits.idle_total):
+        if len(self._by_age) > self._most_idle:
             self._drop_idle(next(iter(self._by_age)))
 
     def finish(self, connection: Connection) -> None:
@@ -135,6 +163,7 @@ class Pool:
     def make_room(self) -> None:
         """Close every idle connection, and keep few for a while: descriptors are short, for files perhaps, too."""
         self._short_until = monotonic() + _SHORTAGE_LASTS
+        self._most_idle = _IDLE_IN_SHORTAGE
         self.drop_idle()
 
     def drop_idle(self) -> int:
@@ -165,19 +194,6 @@ class Pool:
 
     # --- idle connections
 
-    def _take_idle(self, name: str) -> Connection | None:
-        """Take the connection that was used last, the likeliest to be alive; close those that are not quiet."""
-        while waiting := self._idle.get(name):
-            connection = waiting.pop()
-            if not waiting:
-                del self._idle[name]
-            del self._by_age[connection]
-            connection.reader.on_surprise = None
-            if connection.is_quiet:
-                return connection
-            connection.close()
-        return None
-
     def _drop_idle(self, connection: Connection) -> None:
         """Close an idle connection: too old, one too many, or something came although nobody asked."""
         connection.reader.on_surprise = None
@@ -202,6 +218,8 @@ class Pool:
         now = monotonic()
         for connection in list(self._in_use):
             connection.check(now)
+        if now >= self._short_until:
+            self._most_idle = self._limits.idle_total
         oldest = now - self._limits.idle_seconds
         while self._by_age:
             connection = next(iter(self._by_age))

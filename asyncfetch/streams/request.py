@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from asyncfetch.errors import shown
 
-__all__ = ["check_field", "encode_fields", "encode_request"]
+__all__ = ["check_field", "encode_fields", "encode_request", "encode_request_line", "encode_rest"]
 
 # RFC 9110 section 5.6.2: token = 1*tchar
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -50,14 +50,29 @@ def encode_request(method: str, target: str, authority: str, fields: bytes) -> b
         ValueError: it is another method, or the target or the authority is empty or holds a character that could
             end its line.
     """
-    if not (method in _METHODS and _VISIBLE.fullmatch(target) and _VISIBLE.fullmatch(authority)):
-        raise ValueError(f"{shown(method)} {shown(target)} at {shown(authority)} cannot stand in a request")
-    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b\r\n" % (
-        method.encode(),
-        target.encode(),
-        authority.encode(),
-        fields,
-    )
+    return encode_request_line(method, target) + encode_rest(authority, fields)
+
+
+def encode_request_line(method: str, target: str) -> bytes:
+    """Encode what differs from one request to the next (RFC 9112 section 3); see `encode_request`.
+
+    Raises:
+        ValueError: it is another method, or the target is empty or holds a character that could end its line.
+    """
+    if not (method in _METHODS and _VISIBLE.fullmatch(target)):
+        raise ValueError(f"{shown(method)} {shown(target)} cannot stand in a request")
+    return f"{method} {target} HTTP/1.1\r\n".encode()
+
+
+def encode_rest(authority: str, fields: bytes) -> bytes:
+    """Encode what all requests to an origin share: everything after the request line; see `encode_request`.
+
+    Raises:
+        ValueError: the authority is empty or holds a character that could end its line.
+    """
+    if not _VISIBLE.fullmatch(authority):
+        raise ValueError(f"{shown(authority)} cannot stand in a request as its host")
+    return b"Host: %b\r\n%b\r\n" % (authority.encode(), fields)
 
 
 def check_field(name: str, value: str) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 from asyncfetch.errors import NameNotFound, ResolutionError, ResolutionFailed, shown
 from asyncfetch.settings import Network
+from asyncfetch.streams.descriptors import SHORTAGE, require_descriptors
 
 __all__ = ["AddrInfo", "Lookup", "Resolver"]
 
@@ -41,7 +42,11 @@ _IP_VERSIONS: dict[int, str] = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
 
 
 class Resolver:
-    """Looks names up for one client, in one event loop."""
+    """Looks names up for one client, in one event loop.
+
+    Attributes:
+        at_once: how many names it looks up at the same time.
+    """
 
     def __init__(self, network: Network, *, lookup: Lookup = socket.getaddrinfo) -> None:
         """Take the settings; `lookup` is called in threads, with the arguments of `socket.getaddrinfo`.
@@ -49,6 +54,7 @@ class Resolver:
         Raises:
             ValueError: an override is not an IP address.
         """
+        self.at_once = network.resolver_threads
         self._network = network
         self._lookup = lookup
         self._overrides = {key.lower(): _parse_override(key, text) for key, text in network.overrides.items()}
@@ -76,6 +82,14 @@ class Resolver:
         if isinstance(answer, BaseException):
             raise _translate(answer, host, self._network.address_family) from answer
         return [_with_port(info, port) for info in answer]
+
+    def knows(self, host: str, port: int) -> bool:
+        """Whether `resolve` would answer at once."""
+        if host[-1:].isdigit() or ":" in host:  # no name, for only an IP address ends so (WHATWG URL section 3.5)
+            return True
+        if self._overrides and f"{host}:{port}" in self._overrides:
+            return True
+        return self._cache.get(host, time.monotonic()) is not None
 
     def close(self) -> None:
         """End the threads; who still waits for a name gets `ResolutionFailed`.
@@ -127,7 +141,7 @@ _Answer = list[AddrInfo] | BaseException
 
 def _is_shortage(answer: _Answer) -> bool:
     """Whether no descriptor was left for the look-up: that says nothing about the name."""
-    return isinstance(answer, OSError) and answer.errno in (errno.EMFILE, errno.ENFILE)
+    return isinstance(answer, OSError) and answer.errno in SHORTAGE
 
 
 class _InFlight:
@@ -165,7 +179,7 @@ class _InFlight:
             return
         answer: _Answer
         try:
-            answer = _usable(lookup(self.host, None, family=family, type=socket.SOCK_STREAM))
+            answer = _usable(_ask(lookup, self.host, family))
         except Exception as error:
             answer = error.with_traceback(None)
         with suppress(RuntimeError):  # the loop was closed meanwhile
@@ -226,6 +240,20 @@ class _Threads:
         until = time.monotonic() + _CLOSING_TAKES
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
+
+
+def _ask(lookup: Lookup, host: str, family: int) -> Sequence[AddrInfo]:
+    """Look a name up; a failure is believed only if there were descriptors for it, before and after.
+
+    Raises:
+        OSError: the look-up failed, or had no descriptors.
+    """
+    require_descriptors()
+    try:
+        return lookup(host, None, family=family, type=socket.SOCK_STREAM)
+    except socket.gaierror:
+        require_descriptors()
+        raise
 
 
 def _usable(infos: Sequence[AddrInfo]) -> list[AddrInfo]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from asyncfetch.errors import CertificateError, HandshakeFailed, TLSError, shown
 from asyncfetch.settings import TLSSettings
+from asyncfetch.streams.descriptors import require_descriptors
 from asyncfetch.trace import TLSSession
 
 __all__ = ["LazyContext", "TLSSession", "check_files", "describe_tls", "make_context", "translate_tls_error"]
@@ -78,10 +79,23 @@ class LazyContext:
 
         Raises:
             ValueError: as `make_context`; `check_files` tells it before.
+            OSError: no descriptors are left to read files; another time there may be some.
         """
         if self._context is None:
-            self._context = make_context(self._tls)
+            self._context = self._make()
         return self._context
+
+    def _make(self) -> ssl.SSLContext:
+        """Make the context while descriptors can be had, before and after: else it would trust nobody for good."""
+        require_descriptors()
+        try:
+            context = make_context(self._tls)
+        except ValueError:
+            require_descriptors()
+            raise
+        if not context.cert_store_stats()["x509_ca"]:
+            require_descriptors()
+        return context
 
 
 def _trusting(tls: TLSSettings, platform: str) -> ssl.SSLContext:

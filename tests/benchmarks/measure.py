@@ -25,7 +25,14 @@ __all__ = ["Cost", "Run", "RunFailed", "run_contender", "run_empty", "spread"]
 
 _SPAWN = Path(__file__).with_name("spawn.py")
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TERM": "xterm-256color", "PYTHONWARNINGS": "ignore"}
-_NOT_PASSED_ON = ("_proxy", "pythonpath", "pythonasynciodebug", "pythondevmode", "pythonprofileimporttime")
+_NOT_PASSED_ON = (
+    "_proxy",
+    "pythonpath",
+    "pythonasynciodebug",
+    "pythondevmode",
+    "pythonprofileimporttime",
+    "coverage_process_config",
+)
 _LAST_WORDS = 300
 
 

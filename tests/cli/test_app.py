@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -147,9 +148,15 @@ def test_a_wrong_call_is_one_line_and_status_2() -> None:
 
 @pytest.mark.slow
 def test_help_goes_through_a_pipe() -> None:
-    """`--help | head -1` ends with 141 and in silence, a full disk with 1 and a sentence."""
-    cut = shell("$A get --help | head -1; exit ${PIPESTATUS[0]}")
-    assert (cut.status, cut.err) == (141, "")
+    """A reader that has gone ends it with 141 and in silence, a full disk with 1 and a sentence."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-W", "error", "-m", "asyncfetch", "get", "--help"]
+    try:
+        cut = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment(), check=False)
+    finally:
+        os.close(writer)
+    assert (cut.returncode, cut.stderr) == (141, b"")
     full = shell("$A --help > /dev/full")
     assert (full.status, full.err.count("\n")) == (1, 1)
     assert "no space left on device" in full.err

@@ -230,6 +230,15 @@ def test_a_closed_pipe_is_the_end_and_no_complaint(fault_server: FaultServer, tm
 
 
 @slow
+def test_the_standard_output_has_nothing_beside_it(fault_server: FaultServer, tmp_path: Path) -> None:
+    """A job whose records go to stdout cannot be gone on with, even if that is a file: no job file is left."""
+    fault_server.route("/", OK)
+    ran = shell("$A get $1 -q -o - > records.jsonl", fault_server.url("/"), cwd=tmp_path)
+    assert (ran.status, ran.err) == (0, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["records.jsonl"]
+
+
+@slow
 def test_nobody_has_to_listen(fault_server: FaultServer) -> None:
     """Closed standard streams: without stderr it works, without stdout or stdin it says what it needs."""
     fault_server.route("/", OK)
@@ -270,7 +279,7 @@ def test_sources_that_are_no_lists(tmp_path: Path) -> None:
 
 AS_NOBODY = """
 import atexit, codecs, os
-import asyncfetch.cli.app, asyncfetch.cli.get, asyncfetch.display.text
+import anyio, asyncfetch.cli.app, asyncfetch.cli.get, asyncfetch.client, asyncfetch.display.text
 codecs.lookup("unicode_escape")  # from here on, not even Python itself may be readable
 if os.geteuid() == 0:
     atexit.register(os.seteuid, 0)  # for whoever measures the coverage
@@ -442,11 +451,13 @@ def test_urls_can_be_typed(fault_server: FaultServer) -> None:
 
 
 @slow
-def test_records_on_a_terminal_are_not_torn_up(fault_server: FaultServer) -> None:
-    """-o - on a terminal prints records, and no live view between them."""
+@pytest.mark.parametrize("progress", ["auto", "live", "plain", "none"])
+def test_records_on_a_terminal_are_not_torn_up(fault_server: FaultServer, progress: str) -> None:
+    """-o - on a terminal prints records, and no live view between them, even if one was asked for."""
     fault_server.route("/", Reply(200, delay=0.3))
-    with Terminal("get", fault_server.url("/"), "-o", "-", size=(400, 30)) as terminal:
+    with Terminal("get", fault_server.url("/"), "-o", "-", "--progress", progress, size=(400, 30)) as terminal:
         assert terminal.end() == 0
+        assert ("no live view: " in terminal.text) is (progress == "live")
         assert b"\x1b[?25l" not in terminal.written
         lines = [line for line in terminal.text.splitlines() if line.startswith("{")]
         assert [code_of(json.loads(line)) for line in lines] == [""]

@@ -76,7 +76,11 @@ def test_only_what_concerns_the_client_is_taken() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"headers": (("Host", "x"),)}, "Host "),
+        (
+            {"headers": (("Host", "x/y"),)},
+            "Host is a name or an address, with or without a port, not 'x/y'",
+        ),
+        ({"headers": (("Host", "x"), ("host", "y"))}, "the header Host is given twice"),
         ({"user_agent": "a\nb"}, "the value of the header User-Agent holds a line break or control character"),
         ({"cacert": "/nowhere.pem"}, "cannot read the CA file '/nowhere.pem'"),
         ({"cacert": __file__}, "holds no certificate in PEM form"),

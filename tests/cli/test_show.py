@@ -249,7 +249,8 @@ def test_a_signal_ends_it_without_a_word(
         time.sleep(0.1)
         command.send(signum)
         ran = command.wait()
-    assert (ran.status, ran.err) == (status, "")
+    said = [line for line in ran.err.splitlines() if not re.match(r"Executing <.* took [\d.]+ seconds$", line)]
+    assert (ran.status, said) == (status, [])  # a debugging loop tells of a busy machine
 
 
 # --- on a terminal

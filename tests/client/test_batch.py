@@ -860,9 +860,12 @@ SCRIPTS = {
     """,
 }
 
+# A program that was started in the background ignores SIGINT; what asyncio remarks on a slow step is not ours.
 FRAME = """
-import asyncio, itertools, os, signal, sys
+import asyncio, itertools, logging, os, signal, sys
 import asyncfetch
+signal.signal(signal.SIGINT, signal.default_int_handler)
+logging.getLogger("asyncio").setLevel(logging.ERROR)
 url = sys.argv[1]
 {main}
 try:

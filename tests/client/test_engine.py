@@ -576,7 +576,7 @@ ALONE = """
 def run_script(script: str, *arguments: str) -> str:
     """Run Python in a process of its own, where warnings are errors, and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-X", "dev", "-c", textwrap.dedent(script), *arguments],
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *arguments],
         capture_output=True,
         text=True,
         timeout=50,

@@ -273,8 +273,8 @@ class TestFieldBlocks:
     def test_take_another_authorization(self) -> None:
         """The URL's own one replaces any other, in the form for strangers, too."""
         blocks = FieldBlocks([("authorization", "x"), ("Cookie", "c")], SENSITIVE)
-        assert blocks.with_authorization("y", is_foreign=False) == b"Cookie: c\r\nAuthorization: y\r\n"
-        assert blocks.with_authorization("y", is_foreign=True) == b"Authorization: y\r\n"
+        assert blocks.with_further({"Authorization": "y"}, is_foreign=False) == b"Cookie: c\r\nAuthorization: y\r\n"
+        assert blocks.with_further({"Authorization": "y"}, is_foreign=True) == b"Authorization: y\r\n"
 
     def test_take_further_fields(self) -> None:
         """Those of one request go over the shared ones, which stay as they are."""

@@ -10,15 +10,14 @@ from rich.text import Text
 
 from asyncfetch.display.choose import (
     Mode,
-    Outlet,
     Shown,
     choose_progress,
-    is_terminal,
     open_console,
     open_view,
     terminal_size,
 )
 from asyncfetch.display.live import LiveView
+from asyncfetch.display.outlet import is_terminal
 from asyncfetch.display.plain import PlainView
 from asyncfetch.display.view import View, say
 from asyncfetch.stats import Stats
@@ -114,51 +113,3 @@ def test_a_terminal_without_a_size_is_taken_for_80_by_24(device: Pty) -> None:
 def test_the_view_that_was_chosen(shown: Shown, kind: type[View], stats: Stats, clock: Clock) -> None:
     """Each way of showing has its class."""
     assert type(open_view(shown, stats, console=open_console(io.StringIO()), clock=clock)) is kind
-
-
-class Broken(io.StringIO):
-    """A stream that fails in the way it is told to."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error: Exception | None = error
-
-    def write(self, text: str) -> int:
-        if self.error is not None:
-            raise self.error
-        return super().write(text)
-
-
-@pytest.mark.parametrize("error", [BrokenPipeError(), OSError(5, "Input/output error"), ValueError("closed")])
-def test_a_stream_that_breaks_is_left_alone(error: Exception) -> None:
-    """Nobody reads any more: what is written is dropped, for good, and the job goes on."""
-    stream = Broken(error)
-    console = open_console(stream)
-    say(console, Text("one"))
-    stream.error = None
-    say(console, Text("two"))
-    assert stream.getvalue() == ""
-
-
-def test_what_a_stream_cannot_encode_is_escaped() -> None:
-    """A character too many does not silence a stream."""
-    raw = io.BytesIO()
-    outlet = Outlet(io.TextIOWrapper(raw, encoding="ascii", errors="strict"))
-    outlet.write("caf\N{LATIN SMALL LETTER E WITH ACUTE}")
-    outlet.write(" ok")
-    outlet.flush()
-    assert raw.getvalue() == b"caf\\xe9 ok"
-
-
-def test_a_stream_that_is_full_is_tried_again() -> None:
-    """A terminal that somebody has set to non-blocking may refuse a picture and take the next."""
-    stream = Broken(BlockingIOError())
-    outlet = Outlet(stream)
-    assert outlet.write("one") == 3
-    stream.error = None
-    outlet.write("two")
-    outlet.flush()
-    assert stream.getvalue() == "two"
-    assert not outlet.isatty()
-    with pytest.raises(OSError, match="fileno"):
-        outlet.fileno()

@@ -13,7 +13,7 @@ from asyncfetch.display.choose import open_console
 from asyncfetch.display.summary import Ending, Examples
 from asyncfetch.display.tables import summary
 from asyncfetch.display.view import say
-from asyncfetch.errors import FetchError, HeadTimeout, StatusError
+from asyncfetch.errors import FetchError, HeadTimeout, InvalidURL, StatusError
 from asyncfetch.stats import Stats
 
 if TYPE_CHECKING:
@@ -185,3 +185,14 @@ def test_failures_are_red_on_a_terminal(
     column = screen.lines[2].index("failed") + 5
     assert [screen.screen.buffer[row][column].data for row in (3, 4)] == ["0", "4"]
     assert [screen.screen.buffer[row][column].fg for row in (3, 4)] == ["default", "red"]
+
+
+def test_an_error_of_a_row_without_url(
+    stats: Stats, finish: Finish, make_result: MakeResult, lines_of: Lines
+) -> None:
+    """Its message stands where the URL would."""
+    examples = Examples()
+    examples.add(make_result("", InvalidURL("list.csv, line 3: the row has no URL")))
+    finish(times=2, error=InvalidURL("list.csv, line 3: the row has no URL"))
+    lines = lines_of(Ending(stats=stats, seconds=1.0, examples=examples))
+    assert lines[-1] == "url.invalid      2  list.csv, line 3: the row has no URL"

@@ -15,7 +15,9 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from asyncfetch.errors import FetchError, InvalidURL
+from asyncfetch.job.formats import Format, make_reader
 from asyncfetch.job.names import body_name
+from asyncfetch.job.packing import Unreadable, unpacked
 from asyncfetch.scheduler import parse_retry_after
 from asyncfetch.streams.body import open_body
 from asyncfetch.streams.decoding import check_growth, make_decoder
@@ -34,6 +36,7 @@ _DECODED_AT_MOST = 4 * 1024 * 1024
 _CODINGS = (b"gzip", b"deflate", b"br", b"zstd", b"gzip, deflate", b"br, gzip", b"zstd, zstd", b"identity, x-gzip")
 _OF_CONTENT = {b"body.decoding", b"body.too_large"}
 _SPLITS = (1, 2, 3, 7, 64, 1000)
+_FORMATS: tuple[Format, ...] = ("lines", "jsonl", "csv", "tsv", "sitemap")
 _ONE_LINE = re.compile(rb"GET /[\x21-\x7e]* HTTP/1\.1\r\nHost: [\x21-\x7e]+\r\n\r\n")
 
 
@@ -185,7 +188,34 @@ def read_retry_after(data: bytes) -> None:
     assert seconds is None or 0 <= seconds <= 1e9
 
 
-ENTRIES: tuple[Callable[[bytes], None], ...] = (read_response, decode, parse_url, read_retry_after)
+def read_list(data: bytes) -> None:
+    """Read a list: the same entries in whatever pieces it comes. The first byte chooses format and pieces."""
+    choice, data = (data[0], data[1:]) if data else (0, b"")
+    chosen = _FORMATS[choice % len(_FORMATS)]
+    whole = _entries_of(data, chosen, max(1, len(data)))
+    in_pieces = _entries_of(data, chosen, _SPLITS[choice // len(_FORMATS) % len(_SPLITS)])
+    if isinstance(whole, str) and isinstance(in_pieces, str):
+        assert (whole + in_pieces).isprintable()  # of two things that are wrong, either may be found first
+    else:
+        assert in_pieces == whole
+
+
+def _entries_of(data: bytes, chosen: Format, size: int) -> list[tuple[int, str, str]] | str:
+    reader = make_reader(chosen)
+    try:
+        blocks = unpacked(data[start : start + size] for start in range(0, len(data), size))
+        lines = [line for block in blocks for line in reader.feed(block)] + reader.finish()
+    except Unreadable as refusal:
+        return str(refusal)
+    numbers = [line.number for line in lines]
+    assert numbers == sorted(numbers)
+    assert all(line.fault.isprintable() for line in lines)
+    if chosen in ("jsonl", "csv", "tsv"):
+        assert all(line.text or line.fault for line in lines)
+    return [(line.number, line.text, line.fault) for line in lines]
+
+
+ENTRIES: tuple[Callable[[bytes], None], ...] = (read_response, decode, parse_url, read_retry_after, read_list)
 
 
 def fuzz(data: bytes) -> None:
@@ -228,6 +258,15 @@ SEEDS: dict[Callable[[bytes], None], tuple[bytes, ...]] = {
         b"\1Sun, 06 Nov 2044 08:49:37 GMT",
         b"\2Sunday, 06-Nov-94 08:49:37 GMT",
         b"\3Sun Nov  6 08:49:37 1994",
+    ),
+    read_list: (
+        b"\0http://a/\n# no\n\xffx\r\nhttp://b/\tx",
+        b'\6{"url":"http://a/","id":1,"headers":{"X":null},"max_time":1e3}\n{"url":\n[]\n{"url":"x","id":1.5}',
+        b'\x0curl,id,max_time\n"http://a/",1,2\n"x\n""y",,\nz,1,2,3\n"open,\n',
+        b"\x12url\tsha256\nhttp://a/\t" + b"0" * 64 + b"\n\n\t\n",
+        b"\x18<?xml version='1.0'?><urlset><url><loc>http://a/&amp;</loc></url></urlset>",
+        b"\x09<!DOCTYPE x [<!ENTITY a 'b'>]><sitemapindex><sitemap><loc>&a;</loc></sitemap></sitemapindex>",
+        b"\0" + _gzip(b"http://a/\n"),
     ),
 }
 """Inputs to begin with."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from asyncfetch import AddressGuard, Client, ConnectBlocked, ConnectRefused, Network, Result, Retry
+from asyncfetch.streams.guard import Guard
 from asyncfetch.streams.resolver import AddrInfo, Resolver
 from asyncfetch.testing import FaultServer, Reply, redirect
 from asyncfetch.testing.fixtures import MakeFaultServer
@@ -169,6 +174,31 @@ async def test_every_special_address_is_blocked_with_its_rule(server: FaultServe
     assert server.seen.connections == 0
 
 
+# what the system connects to this machine itself (RFC 1122 section 3.2.1.3 forbids it, Linux and macOS do it)
+UNSPECIFIED = ["0", "0.0.0.0", "0x0", "[::ffff:0.0.0.0]", "[::]"]
+
+
+def no_loopback(address: object) -> str | None:
+    """A guard as a user writes it, who has not thought of every spelling."""
+    return "this machine" if ip_address(str(address)).is_loopback else None
+
+
+@pytest.mark.parametrize("guard", [AddressGuard(deny=["127.0.0.0/8", "::1"]), no_loopback], ids=["denied", "own"])
+async def test_the_unspecified_address_is_judged_as_this_machine(
+    make_fault_server: MakeFaultServer, guard: Guard
+) -> None:
+    """A connection to 0.0.0.0 or :: ends at 127.0.0.1 or ::1: who forbids these has forbidden it, too."""
+    server = make_fault_server({"/": Reply(200)}, addresses=(FORBIDDEN, "::1") if _has_ipv6() else (FORBIDDEN,))
+    urls = [f"http://{host}:{server.port}/" for host in [*UNSPECIFIED, "[::ffff:127.0.0.1]"]]
+    async with Client(retry=Retry(attempts=1)) as client:
+        assert any(result.ok for result in await fetch_all(client, urls[:1]))
+    before = server.seen.connections
+    async with Client(guard=guard) as client:
+        for result in await fetch_all(client, urls):
+            assert_blocked(result, "is blocked: ")
+    assert server.seen.connections == before
+
+
 async def test_scopes_are_no_way_around(server: FaultServer) -> None:
     """A URL with an IPv6 scope is no URL, and an address with one is judged without it."""
     async with Client(guard=PUBLIC_ONLY) as client:
@@ -293,6 +323,29 @@ async def test_redirects_by_name_are_judged_by_address(server: FaultServer) -> N
             await client.get(server.url(host=GOOD))
         assert names.asked == 1
     assert forbidden_connections(server) == 0
+
+
+# --- the README
+
+
+async def test_the_readme_s_service_reaches_nothing_inside(
+    server: FaultServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The code that the README offers to web services is guarded, bounded, and works for what is allowed."""
+    text = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    chapter = text.split("## URLs that your users name\n")[1].split("\n## ")[0]
+    [code] = re.findall(r"```python\n(.*?)```", chapter, re.DOTALL)
+    readme: dict[str, Any] = {}
+    exec(code, readme)
+    server.route("/large", Reply(200, bytes(2**20 + 1)))
+    await readme["main"](server.url())
+    assert capsys.readouterr().out == "connect.blocked\n"
+    assert server.seen.connections == 0
+    async with readme["open_client"](AddressGuard(public_only=True, allow=[FORBIDDEN])) as client:
+        assert await readme["look_at"](client, server.url()) == "200 7 bytes"
+        assert await readme["look_at"](client, server.url("/large")) == "body.too_large"
+        server.route("/", redirect(server.url(host=GOOD)))
+        assert await readme["look_at"](client, server.url()) == "connect.blocked"
 
 
 # --- the command

@@ -202,7 +202,13 @@ def test_any_header_sends_one_field_or_nothing(loop: str) -> None:
         async def fetch_all() -> None:
             async with target.client() as client:
                 for name, value in fields:
-                    for field in ((name, value), ("X-Value", value), (f"X-{name}", "x"), ("User-Agent", value)):
+                    for field in (
+                        (name, value),
+                        ("X-Value", value),
+                        (f"X-{name}", "x"),
+                        ("User-Agent", value),
+                        ("Host", value),
+                    ):
                         request = Request(server.url(), headers=[field])
                         sent = await target.sent_by(partial(client.get, request))
                         assert len(sent) <= 1
@@ -245,7 +251,13 @@ def test_command_sends_well_formed_requests_only(fault_server: FaultServer) -> N
         ["-H", "X-Injected : 1"],
         ["-A", "a\r\nX-Injected: 1"],
         ["-A", "a\nX-Injected: 1"],
-        ["-H", "Host: elsewhere"],
+        ["-H", "Host: else\r\nX-Injected: 1"],
+        ["-H", "Host: else where"],
+        ["-H", "Host: me@elsewhere"],
+        ["-H", "Host: elsewhere/"],
+        ["-H", "Host:"],
+        ["-H", "Host;"],
+        ["-H", "Host: a", "-H", "host: b"],
         ["-H", "Content-Length: 5"],
         ["-H", "Transfer-Encoding: chunked"],
         ["--secret-header", "X-Key: a\nX-Injected: 1"],

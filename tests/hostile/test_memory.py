@@ -136,6 +136,12 @@ def redirect_to_another(request: SeenRequest) -> Reply:
     return Reply(302, b"x" * 50_000, headers={"Location": f"{request.path}a"})
 
 
+def redirect_with_large_head(request: SeenRequest) -> Script:
+    """Redirect as above, each time with a head of nearly 256 KiB."""
+    head = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %ba\r\n" % request.path.encode()
+    return Script(Send(head + b"".join(b"X-%d: %b\r\n" % (n, b"y" * 118) for n in range(1900)) + b"\r\n"))
+
+
 BODY = OK + b"\r\n"
 HUGE = OK + b"Content-Length: %d\r\n\r\n" % 10**15
 MANY_DIGITS = OK + b"Content-Length: 1" + b"0" * 5000 + b"\r\n\r\n"
@@ -196,6 +202,7 @@ CASES: dict[str, Case] = {
     # time
     "redirects": Case(lambda: redirect("/hostile"), "redirect.too_many"),
     "redirects, each another": Case(lambda: redirect_to_another, "redirect.too_many"),
+    "redirects with large heads": too_large(lambda: redirect_with_large_head),
     "redirects with endless bodies": Case(lambda: endless(FOUND, b"x"), "redirect.too_many"),
     "redirects that take their time": cut_off(lambda: Script(Pause(0.1), redirect("/hostile")), "get"),
     "a head that drips": cut_off(lambda: Script(Drip(OK + b"X: " + b"y" * 1000)), "get"),
@@ -243,7 +250,7 @@ def test_memory_stays_near_idle(
     context = tls_authority.server_context("127.0.0.1") if case.over_tls else None
     server = make_fault_server({"/": Reply(200, b"x" * 1000)}, ssl_context=context)
     server.route("/hostile", case.make())
-    server.route("*", redirect_to_another)
+    server.route("*", redirect_with_large_head if name == "redirects with large heads" else redirect_to_another)
     measured = probe.ask(small=server.url(), url=server.url("/hostile"), how=case.how, total=case.total)
     assert measured["code"] == case.code
     assert measured["peak"] - measured["idle"] < ALLOWED, f"{(measured['peak'] - measured['idle']) / MIB:.1f} MiB"
@@ -268,6 +275,21 @@ def peak_of_command(folder: Path, *arguments: str) -> tuple[int, list[str]]:
     ended = subprocess.run(command, capture_output=True, env=environment(), timeout=30, check=False)
     records = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     return int(ended.stderr.split()[-1]) * 1024, [record.get("error", {}).get("code", "") for record in records]
+
+
+def test_a_hundred_chains_of_redirects_take_the_command_little(
+    make_fault_server: MakeFaultServer, tmp_path: Path
+) -> None:
+    """A hundred chains at once, every head as large as may be, keep no more than one such head each."""
+    hosts = [f"127.0.0.{number}" for number in range(1, 21)]
+    server = make_fault_server({"*": redirect_with_large_head}, addresses=hosts, keep_log=0)
+    urls = [server.url(f"/{number}", host) for number in range(5) for host in hosts]
+    large, codes = peak_of_command(tmp_path / "large", *urls)
+    assert codes == ["protocol.too_large"] * 100
+    server.route("*", Reply(200, b"x"))
+    small, codes = peak_of_command(tmp_path / "small", *urls)
+    assert codes == [""] * 100
+    assert large - small < 100 * 1.2 * MIB, f"{(large - small) / MIB:.1f} MiB"
 
 
 def test_command_stays_near_idle(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:

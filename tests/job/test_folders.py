@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from asyncfetch.job.folders import Folders, Part, Way, is_ours
+from asyncfetch.job.opening import Spare, Wait
 
 WAYS = list(Way)
 
@@ -198,11 +199,26 @@ def test_it_waits_for_a_descriptor(folders: Folders, no_descriptor_left: list[in
     later.join()
 
 
-def test_it_does_not_wait_for_ever(
-    folders: Folders, no_descriptor_left: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_does_not_wait_for_ever(folders: Folders, no_descriptor_left: list[int]) -> None:
     """If none gets free, the error says so."""
-    monkeypatch.setattr("asyncfetch.job.folders._PATIENCE", 0.02)
     with pytest.raises(OSError) as caught:
-        Part(folders.root, Way.UNNAMED)
+        Part(folders.root, Way.UNNAMED, wait=Wait(0.02))
     assert caught.value.errno == errno.EMFILE
+
+
+def test_a_few_descriptors_are_held_in_reserve(folders: Folders, no_descriptor_left: list[int]) -> None:
+    """Where sockets have all others, a file and its directories can be opened at once; then they are held again."""
+    part = Part(folders.root, Way.UNNAMED, wait=Wait(0.0, folders.spare))
+    folders.open("x")
+    part.close()
+    folders.spare.refill()
+    assert folders.spare.give()
+
+
+def test_a_reserve_is_given_back(tmp_path: Path) -> None:
+    """Closing gives all of it back, and what is not there is not given."""
+    folders = Folders(tmp_path)
+    spare = Spare(folders.root)
+    spare.close()
+    assert not spare.give()
+    folders.close()

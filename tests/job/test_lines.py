@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-import gzip
 import re
-import zlib
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncfetch.job.lines import BLOCK, LONGEST_LINE, Line, LineSplitter, gunzipped, why_not_lines
+from asyncfetch.job.lines import BLOCK, LONGEST_LINE, Line, LineSplitter, why_not_lines
 
 BOM = b"\xef\xbb\xbf"
 
@@ -173,52 +171,3 @@ def test_files_that_are_no_lists(head: bytes, word: str) -> None:
 def test_files_that_may_be_lists(head: bytes) -> None:
     """Text is never refused, whatever its encoding."""
     assert why_not_lines(head) == ""
-
-
-def chunks(content: bytes, size: int) -> list[bytes]:
-    return [content[start : start + size] for start in range(0, len(content), size)]
-
-
-@pytest.mark.parametrize("size", [1, 7, 100_000])
-def test_gzip_members_and_padding(size: int) -> None:
-    """Several members are one stream, zero bytes after them are padding, in whatever pieces they come."""
-    content = gzip.compress(b"http://a/\n") + gzip.compress(b"") + gzip.compress(b"http://b/\n") + bytes(20)
-    assert b"".join(gunzipped(chunks(content, size))) == b"http://a/\nhttp://b/\n"
-
-
-def test_gzip_pieces_are_bounded() -> None:
-    """A file that swells comes in pieces of one block."""
-    content = gzip.compress(bytes(10 * BLOCK + 5))
-    sizes = [len(piece) for piece in gunzipped([content])]
-    assert sum(sizes) == 10 * BLOCK + 5
-    assert max(sizes) <= BLOCK
-
-
-def test_gzip_cut_at_every_position() -> None:
-    """A cut file never ends well, and gives what could be read before."""
-    plain = b"".join(b"http://%d/\n" % number for number in range(50))
-    content = gzip.compress(plain)
-    for end in range(1, len(content)):
-        got: list[bytes] = []
-        with pytest.raises(EOFError):
-            got.extend(gunzipped([content[:end]]))
-        assert plain.startswith(b"".join(got))
-        assert got or end < 40
-    assert b"".join(gunzipped([content])) == plain
-
-
-def test_gzip_that_swells_cut_at_every_position() -> None:
-    """What is still inside the decompressor at a cut is given too."""
-    content = gzip.compress(bytes(3 * BLOCK))
-    for end in range(20, len(content)):
-        got: list[bytes] = []
-        with pytest.raises(EOFError):
-            got.extend(gunzipped([content[:end]]))
-        assert sum(map(len, got)) == len(zlib.decompressobj(wbits=31).decompress(content[:end]))
-
-
-@pytest.mark.parametrize("tail", [b"junk", gzip.compress(b"x")[:-8] + bytes(8)])
-def test_gzip_that_is_corrupt(tail: bytes) -> None:
-    """Junk after a member, and a wrong checksum, are errors."""
-    with pytest.raises(zlib.error):
-        list(gunzipped([gzip.compress(b"http://a/\n") + tail]))

@@ -66,6 +66,7 @@ def test_every_code_is_known() -> None:
         "redirect.too_many",
         "redirect.invalid",
         "host.unavailable",
+        "robots.disallowed",
         "io",
         "cancelled",
     }

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import count
 from time import monotonic
 from typing import Any
 
@@ -293,6 +294,26 @@ async def test_cancelled_opening_leaves_nothing(dials: Dials) -> None:
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
+
+
+async def test_cancelled_handshakes_go_on_nowhere(tls_authority: TLSAuthority, dials: Dials) -> None:
+    """Cancelled after any step, a handshake goes on nowhere, and its descriptor is not the next connection's."""
+    async with FaultServer({"/": Reply(200)}, ssl_context=tls_authority.server_context("127.0.0.1")) as server:
+        is_done = False
+        for steps in count():
+            if is_done:
+                break
+            opening = asyncio.ensure_future(dials.open(server.url()))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            is_done = opening.done()
+            opening.cancel()
+            await asyncio.wait([opening])
+            connection = await dials.open(server.url())
+            await fetch(connection)
+            connection.abort()
+            await connection.wait_closed()
+        assert steps > 5
 
 
 async def test_server_that_is_gone_at_once(make_fault_server: MakeFaultServer, dials: Dials) -> None:

@@ -453,3 +453,51 @@ async def test_cancelled_drain_closes(speaker: Speaker) -> None:
         await draining
     assert speaker.pool.in_use == 0
     await until(lambda: exchange.connection.is_lost)
+
+
+async def test_content_that_came_with_its_head_is_taken_in_one_step(speaker: Speaker) -> None:
+    """A short answer needs neither `accept` nor a wait; its connection serves the next one."""
+    exchange = await speaker.begin("/hello")
+    assert exchange.take_whole(5) == b"hello"
+    assert (exchange.complete, exchange.decoded, exchange.wire) == (True, 5, 5)
+    exchange.release()
+    assert speaker.pool.idle == 1
+    exchange = await speaker.begin("/hello", method="HEAD")
+    assert exchange.take_whole(None) == b""
+    exchange.release()
+    assert await speaker.get("/hello") == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("answer", "max_body"),
+    [
+        (HELLO, 4),
+        (Reply(200, gzip.compress(b"hello"), headers={"Content-Encoding": "gzip"}), None),
+        (Script(raw("Content-Length: 6", b"hello"), Pause(0.05), Send(b"!")), None),
+        (Script(raw("Content-Length: 4", b"hello")), None),
+        (Script(raw("Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n")), None),
+        (Script(raw("Connection: close", b"hello"), Close()), None),
+    ],
+    ids=["too large", "encoded", "not all there", "more than it", "chunked", "until close"],
+)
+async def test_content_that_needs_more_than_one_step_is_left_alone(
+    speaker: Speaker, answer: Answer, max_body: int | None
+) -> None:
+    """What is over its limit, coded, cut, followed by something or framed otherwise goes the careful way."""
+    speaker.server.route("/", answer)
+    exchange = await speaker.begin()
+    before = exchange.connection.reader.pending
+    assert exchange.take_whole(max_body) is None
+    assert exchange.connection.reader.pending == before
+    exchange.discard()
+
+
+async def test_content_that_came_after_the_end_of_the_total_is_late(speaker: Speaker) -> None:
+    """A deadline that has passed is not undone because everything is there."""
+    exchange = await speaker.begin("/hello")
+    exchange.connection.reader.expired = TotalTimeout("not finished")
+    assert exchange.take_whole(None) is None
+    exchange.accept(None, speaker.wire.append)
+    with pytest.raises(TotalTimeout):
+        await exchange.read_all()
+    exchange.discard()

@@ -292,3 +292,26 @@ def test_any_callable_is_a_guard() -> None:
     assert permitted([info("127.0.0.1")], only_loopback, "localhost") == [info("127.0.0.1")]
     with pytest.raises(ConnectBlocked, match=r"1\.1\.1\.1 is blocked: not of this machine"):
         permitted([info("1.1.1.1")], only_loopback, "one.test")
+
+
+@pytest.mark.parametrize(
+    ("address", "asked"),
+    [
+        ("1.1.1.1", ["1.1.1.1"]),
+        ("2606:4700::1111", ["2606:4700::1111"]),
+        ("::ffff:1.1.1.1", ["::ffff:101:101", "1.1.1.1"]),
+        ("0.0.0.0", ["0.0.0.0", "127.0.0.1"]),
+        ("::", ["::", "::1"]),
+        ("::ffff:0.0.0.0", ["::ffff:0:0", "0.0.0.0", "127.0.0.1"]),
+        ("::%lo", ["::%lo", "::1"]),
+    ],
+)
+def test_a_guard_is_asked_about_what_an_address_leads_to(address: str, asked: list[str]) -> None:
+    """Where a connection ends at another address than was said, a guard judges both."""
+    seen: list[str] = []
+
+    def keep(address: object) -> None:
+        seen.append(str(address))
+
+    assert permitted([info(address)], keep, "one.test")
+    assert seen == asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import resource
 import socket
 import subprocess
 import sys
@@ -199,6 +200,21 @@ async def test_name_is_looked_up_once_for_all_ports(make_resolver: Make) -> None
     assert names.hosts == ["a.test"]
 
 
+async def test_knows_what_needs_no_look_up(make_resolver: Make) -> None:
+    """Addresses, names with an override for the port, and what is in the cache, good or bad, for its time."""
+    names = Names({"no.test": socket.gaierror(socket.EAI_NONAME, "no such name")})
+    resolver = make_resolver(names, overrides={"o.test:80": "192.0.2.9"}, name_ttl=0.05)
+    assert all(resolver.knows(host, 80) for host in ("127.0.0.1", "::1", "fe80::1%lo", "o.test"))
+    assert not any(resolver.knows(host, 81) for host in ("a.test", "o.test", "no.test"))
+    await resolver.resolve("a.test", 80)
+    with pytest.raises(NameNotFound):
+        await resolver.resolve("no.test", 80)
+    assert resolver.knows("a.test", 81)
+    assert resolver.knows("no.test", 81)
+    await asyncio.sleep(0.06)
+    assert not resolver.knows("a.test", 81)
+
+
 async def test_answers_expire(make_resolver: Make) -> None:
     """After `name_ttl` a name is looked up again."""
     names = Names()
@@ -233,6 +249,44 @@ async def test_a_shortage_of_descriptors_is_not_kept(make_resolver: Make, number
         await resolver.resolve("a.test", 80)
     del names.known["a.test"]
     assert await resolver.resolve("a.test", 80)
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_no_such_name_is_not_believed_without_descriptors(make_resolver: Make) -> None:
+    """The system says the same when it could not read its files or ask anybody: then it is a shortage."""
+    resolver = make_resolver(failure_ttl=60)
+    with no_descriptor_left(), pytest.raises(ResolutionFailed, match="Too many open files") as caught:
+        await resolver.resolve("localhost", 80)
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.EMFILE
+    assert await resolver.resolve("localhost", 80)
+
+
+async def test_a_shortage_that_comes_during_a_look_up_is_noticed(make_resolver: Make) -> None:
+    """A name that is not found while nothing can be opened any more may exist all the same."""
+
+    def lookup(*_: object, **__: object) -> list[AddrInfo]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        limits.append((soft, hard))
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    limits: list[tuple[int, int]] = []
+    resolver = make_resolver(lookup)
+    try:
+        with pytest.raises(ResolutionFailed, match="Too many open files"):
+            await resolver.resolve("a.test", 80)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits[0])
 
 
 def test_cache_is_bounded_and_drops_the_oldest() -> None:

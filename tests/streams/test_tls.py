@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -368,6 +369,26 @@ def test_lazy_context_is_made_once(files: Path) -> None:
     missing = LazyContext(TLSSettings(ca_file=files / "missing.pem"))
     with pytest.raises(ValueError, match="cannot read the CA file"):
         missing.get()
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("given", ["system", "ca_file"])
+def test_no_context_is_made_without_descriptors(files: Path, monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """It would trust nobody for good, or blame the file; once there are descriptors again, it is made."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(files / "ca.pem"))
+    lazy = LazyContext(TLSSettings(ca_file=files / "ca.pem" if given == "ca_file" else None))
+    with no_descriptor_left(), pytest.raises(OSError, match="Too many open files"):
+        lazy.get()
+    assert lazy.get().cert_store_stats()["x509_ca"] == 1
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])

@@ -1,0 +1,124 @@
+"""`asyncfetch plan SOURCE...`: what a list would be to fetch, seen before a night's run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from time import monotonic
+
+from asyncfetch import Limits
+from asyncfetch.cli.exits import Exit, UsageProblem, put, tell
+from asyncfetch.cli.inputs import InputOptions
+from asyncfetch.cli.options import ClientOptions
+from asyncfetch.client.hosts import settings_by_host
+from asyncfetch.display import (
+    HostShare,
+    InvalidShare,
+    Outlook,
+    SizeShare,
+    open_console,
+    outlook_json,
+    outlook_tables,
+    say,
+)
+from asyncfetch.job import JobError, Pace, Planner, Sources
+from asyncfetch.job import Plan as Found
+
+__all__ = ["Plan", "plan"]
+
+_TELL_EVERY = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The options of `plan` that do not concern the client."""
+
+    sources: tuple[str, ...] = ()
+    input_file: tuple[str, ...] = ()
+    inputs: InputOptions = field(default_factory=InputOptions)
+    seconds_per_request: float = 0.5
+    as_json: bool = False
+    color: bool = True
+
+
+def plan(options: Plan, client_options: ClientOptions) -> int:
+    """Read the list and say what it would be to fetch; return the exit status.
+
+    Raises:
+        UsageProblem: it cannot begin.
+        OutputProblem: stdout does not take it.
+    """
+    specs = [*options.sources, *options.input_file]
+    if not specs and not options.inputs.sitemaps:
+        raise UsageProblem("nothing to look at: give URLs, files of URLs, or - for the standard input")
+    if not all(specs):
+        raise UsageProblem("one of the sources has an empty name: is it a shell variable that was never set?")
+    try:
+        sources = options.inputs.open(specs, client_options)
+    except JobError as error:
+        raise UsageProblem(str(error)) from error
+    with sources, Planner(_pace(options, client_options)) as planner:
+        failure = _read(sources, planner)
+        outlook = _outlook(planner.plan(), sources, client_options)
+    _show(outlook, options)
+    if outlook.sitemaps:
+        tell(f"fetched {outlook.sitemaps:,} {'sitemap' if outlook.sitemaps == 1 else 'sitemaps'}, and nothing else")
+    if failure is not None:
+        tell(f"{failure}: this is the part before that")
+    return Exit.OK if failure is None else Exit.FAILED
+
+
+def _pace(options: Plan, client_options: ClientOptions) -> Pace:
+    return Pace(
+        seconds=options.seconds_per_request,
+        limits=Limits(total=client_options.jobs, per_host=client_options.max_per_host),
+        own=settings_by_host(client_options.host_settings),
+    )
+
+
+def _read(sources: Sources, planner: Planner) -> JobError | None:
+    """Take in the whole list; return why it was not the whole one."""
+    told = monotonic()
+    try:
+        while batch := sources.next_batch():
+            planner.add(batch)
+            if monotonic() > told + _TELL_EVERY:
+                told = monotonic()
+                tell(f"{sources.count:,} entries read")
+    except JobError as error:
+        return error
+    return None
+
+
+def _outlook(found: Found, sources: Sources, client_options: ClientOptions) -> Outlook:
+    limits = found.pace.limits
+    own = ["for some hosts what the configuration says"] if client_options.hosts else []
+    return Outlook(
+        requests=found.requests,
+        duplicates=found.duplicates,
+        left_out=sources.left_out,
+        sitemaps=sources.sitemaps,
+        invalid=[InvalidShare(reason.text, reason.count, reason.example) for reason in found.invalid],
+        hosts=[HostShare(host.key, host.requests, host.seconds) for host in found.hosts],
+        host_count=found.host_count,
+        sizes=[SizeShare(*size) for size in found.sizes],
+        seconds=found.seconds,
+        is_decided_by_host=found.is_decided_by_host,
+        assumed=(found.pace.seconds, limits.total, min(limits.per_host, limits.total)),
+        limits=own,
+    )
+
+
+def _show(outlook: Outlook, options: Plan) -> None:
+    if options.as_json:
+        put(json.dumps(outlook_json(outlook)) + "\n")
+        return
+    if not outlook.entries:
+        tell("no URLs in the input: there is nothing to plan")
+        return
+    put("")  # says so if stdout is not open
+    console = open_console(sys.stdout, color=options.color)
+    with console.capture() as drawn:
+        say(console, outlook_tables(outlook, console))
+    put(drawn.get())

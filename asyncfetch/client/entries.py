@@ -1,0 +1,163 @@
+"""Requests as bytes, for entries of a list that wait on disk; what has no bytes stays here, by number.
+
+A request that comes back equals the one that went in, field by field and type by type: numbers, text, bytes, tuples
+and frozen structs of these are written; so are the dicts and lists of `Request.headers`. A `context` of any other
+kind may be one that its owner goes on using, so it is kept as it is. No pickle: nothing that is read back can do
+anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import NoneType
+from typing import Any
+
+import msgspec
+
+from asyncfetch.result import Request
+from asyncfetch.settings import Timeouts
+
+__all__ = ["Entries"]
+
+_PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
+_KEPT, _STRUCT, _SHARED, _TUPLE, _LIST, _DICT = range(6)  # codes of msgpack extensions
+_SHARED_MOST = 1000  # different settings that requests bring; one for each request would not be shared
+_NO_KIND = -1  # of a context that is no struct, or one that was not met before
+_OWNED = Request.__struct_fields__.index("context")  # the field whose objects are not ours to copy
+
+
+class _NotWritten(Exception):
+    """A value has no bytes that make it again."""
+
+
+class Entries:
+    """Writes and reads the entries of one list.
+
+    Attributes:
+        kept: what has been kept in memory, by number.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[int, object] = {}
+        self._number = 0
+        self._types: list[type[msgspec.Struct]] = []
+        self._codes: dict[type, int] = {}
+        self._shared: list[Timeouts] = []
+        self._shares: dict[Timeouts, int] = {}
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder = msgspec.msgpack.Decoder(list[Any], ext_hook=self._restored)
+
+    def encode(self, request: Request, index: int, added: float) -> bytes:
+        """Write a request, its position, and the loop's time in seconds when it was read."""
+        if type(request) is not Request:
+            return self._encode_kept(request, index, added)
+        values: list[Any] = list(msgspec.structs.astuple(request))
+        kind = self._codes.get(type(request.context), _NO_KIND)
+        fields: tuple[Any, ...] = ()
+        if kind != _NO_KIND:
+            fields, values[_OWNED] = msgspec.structs.astuple(request.context), None
+        while values[-1] is None:  # the last fields are None if they are not given
+            values.pop()
+        if not _PLAIN.issuperset(map(type, (*fields, *values))):
+            kind, fields, values[_OWNED] = _NO_KIND, (), request.context
+            for field, value in enumerate(values):
+                if type(value) not in _PLAIN:
+                    values[field] = self._written(value, may_copy=field != _OWNED)
+        try:
+            return self._encoder.encode((index, added, kind, *fields, *values))
+        except (OverflowError, UnicodeError):  # a number beyond 64 bits, or half a surrogate pair
+            return self._encode_kept(request, index, added)
+
+    def _encode_kept(self, request: Request, index: int, added: float) -> bytes:
+        return self._encoder.encode((index, added, _NO_KIND, self._keep(request)))
+
+    def decode(self, entry: bytes) -> tuple[Request, int, float]:
+        """Read what `encode` has written."""
+        index, added, kind, *values = self._decoder.decode(entry)
+        if len(values) == 1:
+            return values[0], index, added
+        if kind == _NO_KIND:
+            return Request(*values), index, added
+        fields = len(self._types[kind].__struct_fields__)
+        request = Request(*values[fields:])
+        request.context = self._make(kind, values[:fields])
+        return request, index, added
+
+    def _make(self, kind: int, values: list[Any]) -> msgspec.Struct:
+        made = self._types[kind]
+        return made(**dict(zip(made.__struct_fields__, values, strict=True)))
+
+    def clear(self) -> None:
+        """Forget what has been kept."""
+        self.kept.clear()
+
+    # --- to bytes
+
+    def _written(self, value: object, *, may_copy: bool) -> msgspec.msgpack.Ext:
+        """Write a value that msgpack does not have, or keep it."""
+        try:
+            return self._extension(value, may_copy=may_copy)
+        except (_NotWritten, OverflowError, UnicodeError):
+            return self._keep(value)
+
+    def _keep(self, value: object) -> msgspec.msgpack.Ext:
+        self._number += 1
+        self.kept[self._number] = value
+        return msgspec.msgpack.Ext(_KEPT, self._encoder.encode(self._number))
+
+    def _extension(self, value: object, *, may_copy: bool) -> msgspec.msgpack.Ext:
+        """Write a value by its kind.
+
+        Raises:
+            _NotWritten: it is of none of them.
+        """
+        kind = type(value)
+        if isinstance(value, msgspec.Struct) and value.__struct_config__.frozen:
+            fields = msgspec.structs.astuple(value)
+            return self._sequence(_STRUCT, (self._code(type(value)), *fields), may_copy=may_copy)
+        if isinstance(value, Timeouts):
+            return msgspec.msgpack.Ext(_SHARED, self._encoder.encode(self._share(value)))
+        if kind is tuple:
+            assert isinstance(value, tuple)
+            return self._sequence(_TUPLE, value, may_copy=may_copy)
+        if may_copy and isinstance(value, list) and kind is list:
+            return self._sequence(_LIST, value, may_copy=may_copy)
+        if may_copy and isinstance(value, dict) and kind is dict:
+            return self._sequence(_DICT, [part for pair in value.items() for part in pair], may_copy=may_copy)
+        raise _NotWritten
+
+    def _sequence(self, code: int, values: Sequence[object], *, may_copy: bool) -> msgspec.msgpack.Ext:
+        parts = [v if type(v) in _PLAIN else self._extension(v, may_copy=may_copy) for v in values]
+        return msgspec.msgpack.Ext(code, self._encoder.encode(parts))
+
+    def _code(self, kind: type[msgspec.Struct]) -> int:
+        code = self._codes.get(kind)
+        if code is None:
+            code = self._codes[kind] = len(self._types)
+            self._types.append(kind)
+        return code
+
+    def _share(self, value: Timeouts) -> int:
+        number = self._shares.get(value)
+        if number is None:
+            if len(self._shared) >= _SHARED_MOST:
+                raise _NotWritten
+            number = self._shares[value] = len(self._shared)
+            self._shared.append(value)
+        return number
+
+    # --- from bytes
+
+    def _restored(self, code: int, content: memoryview) -> object:
+        if code == _KEPT:
+            return self.kept.pop(msgspec.msgpack.decode(content, type=int))
+        if code == _SHARED:
+            return self._shared[msgspec.msgpack.decode(content, type=int)]
+        values = self._decoder.decode(content)
+        if code == _STRUCT:
+            return self._make(values[0], values[1:])
+        if code == _TUPLE:
+            return tuple(values)
+        if code == _DICT:
+            return dict(zip(values[::2], values[1::2], strict=True))
+        return values

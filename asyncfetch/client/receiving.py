@@ -1,0 +1,153 @@
+"""The body of a response on its way to where it goes: into memory, into a new sink, or on into one that has a part.
+
+Knows streams and sinks; whose turn it is, and what follows a body that failed, is `engine`'s.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+
+from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.flow import BUFFERED, Flow
+from asyncfetch.client.misuse import check_sink, explain_sink
+from asyncfetch.client.sinks import (
+    DISCARD,
+    Partial,
+    Sink,
+    abort,
+    check_content,
+    keep_beginning,
+    pour,
+    says_nothing_against,
+)
+from asyncfetch.errors import LocalError
+from asyncfetch.result import Response
+from asyncfetch.scheduler import ANSWERED, Outcome
+from asyncfetch.settings import Limits
+from asyncfetch.stats import Stats
+from asyncfetch.streams.exchange import Exchange
+from asyncfetch.streams.ranges import Rest
+
+__all__ = ["Opened", "Receiver"]
+
+_PARTIAL_CONTENT = 206
+
+
+class Opened(msgspec.Struct, eq=False):
+    """A fetch whose final head has come; its place is held until the body is done with."""
+
+    fetch: Fetch
+    exchange: Exchange
+    response: Response
+    host: str
+    began: float
+    outcome: Outcome = ANSWERED
+
+
+class Receiver:
+    """Reads bodies."""
+
+    def __init__(self, stats: Stats, limits: Limits, flow: Flow | None) -> None:
+        self._stats = stats
+        self._flow = flow
+        self._limits = limits
+        self._known_sinks: set[type] = set()
+
+    def take_whole(self, opened: Opened) -> bytes | None:
+        """Return the body if it has come together with its head and is to be kept in memory as it is."""
+        fetch = opened.fetch
+        if self._flow is not None:
+            return None
+        content = opened.exchange.take_whole(self._limits.max_body if fetch.max_body is None else fetch.max_body)
+        if content is not None:
+            self._stats.came(fetch.stats, len(content))
+        return content
+
+    def accept(self, opened: Opened) -> None:
+        """Prepare to read the body piece by piece; as `Exchange.accept`."""
+        self._accept(opened, self._limits.max_streamed)
+
+    def _accept(self, opened: Opened, usual: int | None, begin: int = 0) -> None:
+        """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
+        fetch = opened.fetch
+        max_body = usual if fetch.max_body is None else fetch.max_body
+        if self._flow is None:
+            opened.exchange.accept(max_body, partial(self._stats.came, fetch.stats), begin)
+        else:
+            opened.exchange.accept(max_body, self._flow.counter(fetch.stats, opened.host), begin)
+            opened.exchange.connection.reader.hold_back(BUFFERED)
+
+    async def read(self, opened: Opened) -> None:
+        """Read the whole body, into memory or into the sink of the list.
+
+        Raises:
+            FetchError: it did not come whole, is not what it should be, or cannot be saved.
+        """
+        fetch, response = opened.fetch, opened.response
+        rest = None
+        if fetch.partial is None:
+            sink = self._make_sink(fetch, response)
+        else:
+            rest = fetch.rest if response.status_code == _PARTIAL_CONTENT else None
+            sink = await self._take_sink(fetch, fetch.partial, response, rest)
+        if sink is None:
+            self._accept(opened, self._limits.max_body)
+            response.content = content = await opened.exchange.read_all()
+            check_content(content, fetch.expected_digest(response))
+        else:
+            await self._pour(opened, sink, rest)
+            if sink is not DISCARD:
+                fetch.sink = sink
+
+    async def _take_sink(
+        self, fetch: Fetch, partial: Partial, response: Response, rest: Rest | None
+    ) -> Sink | None:
+        """Return the sink that has the beginning if this is the rest; for another answer that is ok, a new one."""
+        if not response.is_error:
+            fetch.partial = None
+            if rest is not None:
+                return partial.sink
+            await abort(partial.sink)
+        return self._make_sink(fetch, response)
+
+    def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
+        """Ask the list where the body goes, unless nobody wants it; None is into memory.
+
+        Raises:
+            LocalError: it cannot be opened.
+            TypeError: what it is given is no sink.
+        """
+        if fetch.batch is None or fetch.batch.sink is None:
+            return None
+        if response.is_error:
+            return DISCARD
+        try:
+            sink = fetch.batch.sink(fetch.request, response)
+        except OSError as error:
+            raise _not_saved(error) from error
+        if sink is not None and type(sink) not in self._known_sinks:
+            check_sink(sink)
+            self._known_sinks.add(type(sink))
+        return sink
+
+    async def _pour(self, opened: Opened, sink: Sink, rest: Rest | None) -> None:
+        fetch, response = opened.fetch, opened.response
+        try:
+            self._accept(opened, self._limits.max_streamed, begin=0 if rest is None else rest.begin)
+            await pour(opened.exchange, sink, fetch.expected_digest(response))
+        except OSError as error:
+            await abort(sink)
+            raise _not_saved(error) from error
+        except BaseException as error:
+            if says_nothing_against(error):
+                fetch.partial = await keep_beginning(opened.exchange, sink, response, rest)
+            else:
+                await abort(sink)
+            explain_sink(sink, error)
+            raise
+
+
+def _not_saved(error: OSError) -> LocalError:
+    return LocalError(f"the body could not be saved: {error}")

@@ -1,0 +1,231 @@
+"""How far a list is read ahead of its turns: so many entries in memory, and the rest where it harms nobody.
+
+The window is `Limits.queued` entries long. While it has room, or while all places are in use, this is all there is
+to it: the source waits. But when it is full and places are free, every entry in it waits for a host that is busy or
+wants to be left alone, and further hosts may stand in the list behind these. Then:
+
+1. What the hosts have beyond their next few entries goes to the overflow, on disk. That makes room, and the reading
+   goes on. If it does not make enough, because there are many hosts, the window may become twice as long.
+2. Once a host has entries there, further ones of it go there too, so that they keep their order.
+3. When the last entry of such a host has left the scheduler's queue, the next few come back.
+
+Reading ahead shares the event loop with fetching: it takes few entries at a time. The source waits in any case
+while the overflow is as large as it may be (`Limits.overflow`), or too much is kept that cannot be written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Callable
+from typing import NoReturn
+
+from asyncfetch.client.entries import Entries
+from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.overflow import Overflow, open_overflow, overflow_directory
+from asyncfetch.client.turns import Turns
+from asyncfetch.errors import LocalError, shown
+from asyncfetch.result import Request
+from asyncfetch.settings import Limits
+
+__all__ = ["Window"]
+
+_FED_AT_ONCE = 64  # entries; then everybody else has a go
+_FED_AT_ONCE_AHEAD = 16  # the same when reading on is of no use to the requests in flight
+_AT_HAND = 8  # entries of a host that stay in memory while others of it are on disk
+_THINNED_EVERY = 4  # part of a window that must have come in before it is looked through again
+
+
+class Window:
+    """The window of one list.
+
+    Attributes:
+        lane: its queue in the scheduler.
+    """
+
+    def __init__(
+        self,
+        turns: Turns,
+        limits: Limits,
+        restore: Callable[[Request, int], Fetch],
+        on_failure: Callable[[LocalError], None],
+    ) -> None:
+        """Begin with an empty window.
+
+        Args:
+            turns: gives the entries their turns.
+            limits: how far the list is read ahead.
+            restore: makes a fetch of an entry that comes back.
+            on_failure: called when entries cannot be kept any more; it should end the list.
+        """
+        self.lane = turns.frontier.lane()
+        self._turns = turns
+        self._queued = limits.queued
+        self._most = limits.overflow
+        self._restore = restore
+        self._on_failure = on_failure
+        self._loop = asyncio.get_running_loop()
+        self._feeder: asyncio.Future[None] | None = None
+        self._least_room = max(1, min(_FED_AT_ONCE, limits.queued // 2))
+        self._entries = Entries()
+        self._overflow: Overflow | None = None
+        self._may_overflow = limits.overflow > 0
+        self._added = 0
+        self._thinned_at = 0
+        self._closed = False
+
+    # --- the feeder's side
+
+    def add(self, fetch: Fetch) -> None:
+        """Let an entry wait for its turn, or on disk until that is near.
+
+        Raises:
+            LocalError: the disk does not take it; the list has been told.
+        """
+        overflow = self._overflow
+        if overflow is not None and self._belongs_on_disk(fetch.host, overflow):
+            overflow.add(fetch.host, self._entries.encode(fetch.request, fetch.index, fetch.added))
+            self._write(overflow)
+            return
+        self._added += 1
+        self._turns.add(fetch)
+        if self._turns.has_room:
+            self._turns.pump()
+
+    def _belongs_on_disk(self, host: str, overflow: Overflow) -> bool:
+        return host in overflow or (self.lane.queued >= self._queued and host in self.lane.queues)
+
+    @property
+    def at_once(self) -> int:
+        """Entries that may be fed before everybody else has a go."""
+        is_ahead = self.lane.queued >= self._queued or bool(self._overflow is not None and self._overflow.count)
+        return _FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether nothing more should be read now."""
+        if self.lane.paused or self._is_overfull:
+            return True
+        return self.lane.queued >= self._queued and not self._reads_on
+
+    async def breathe(self) -> None:
+        """Let everybody else go on, for as long as the source has to wait.
+
+        Raises:
+            LocalError: as `add`.
+        """
+        await asyncio.sleep(0)
+        while self.must_wait and not self._closed:
+            self._feeder = self._loop.create_future()
+            self._turns.starving.add(self.wake)
+            try:
+                await self._feeder
+            finally:
+                self._turns.starving.discard(self.wake)
+                self._feeder = None
+        if self.lane.queued >= self._queued and not self._closed:
+            self._thin()
+
+    # --- the workers' side
+
+    def started(self, host: str) -> None:
+        """Take note that a turn for a host is being run: perhaps it was the last one at hand."""
+        overflow = self._overflow
+        if overflow is not None and host in overflow and host not in self.lane.queues:
+            self._bring_back(host, overflow)
+        if self._feeder is not None:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the source go on if there is room for some entries; waking it for each one would cost too much."""
+        feeder = self._feeder
+        if feeder is None or feeder.done() or self.lane.paused or self._is_overfull:
+            return
+        if self._queued - self.lane.queued >= self._least_room or self._reads_on:
+            feeder.set_result(None)
+
+    def close(self) -> int:
+        """Forget what waits on disk, and say how many entries that were; nothing is brought back any more."""
+        self._closed = True
+        overflow, self._overflow = self._overflow, None
+        self._may_overflow = False
+        self._entries.clear()
+        if overflow is None:
+            return 0
+        count = overflow.count
+        overflow.close()
+        return count
+
+    # --- the overflow
+
+    @property
+    def _reads_on(self) -> bool:
+        """Whether a full window is of no use: places are free, and nothing in it may go now."""
+        if not self._may_overflow or self.lane.has_next or not self._turns.has_room:
+            return False
+        return self.lane.queued < 2 * self._queued
+
+    @property
+    def _is_overfull(self) -> bool:
+        overflow = self._overflow
+        return overflow is not None and (overflow.is_full or len(self._entries.kept) >= self._queued)
+
+    def _thin(self) -> None:
+        """Put on disk what the hosts have in memory beyond their next few entries.
+
+        Raises:
+            LocalError: as `add`.
+        """
+        if self._added - self._thinned_at < self._queued // _THINNED_EVERY:
+            return
+        overflow = self._open()
+        if overflow is None:
+            return
+        self._thinned_at = self._added
+        for fetch in self.lane.thin(_AT_HAND, overflow):
+            overflow.add(fetch.host, self._entries.encode(fetch.request, fetch.index, fetch.added))
+        self._write(overflow)
+
+    def _open(self) -> Overflow | None:
+        if self._overflow is None:
+            try:
+                self._overflow = open_overflow(self._most)
+            except OSError as error:
+                self._fail(error)
+            self._may_overflow = self._overflow is not None
+        return self._overflow
+
+    def _write(self, overflow: Overflow) -> None:
+        try:
+            overflow.write()
+        except OSError as error:
+            self._fail(error)
+
+    def _bring_back(self, host: str, overflow: Overflow) -> None:
+        """Let the next entries of a host, of which nothing is left in the scheduler's queue, wait there again."""
+        try:
+            entries = overflow.take(host, _AT_HAND if self.lane.queued < self._queued else 1)
+        except OSError as error:
+            self._on_failure(_failure(error))
+            return
+        for entry in entries:
+            request, index, added = self._entries.decode(entry)
+            fetch = self._restore(request, index)
+            fetch.added = added
+            self._turns.add(fetch)
+        if self._turns.has_room:
+            self._turns.pump()
+
+    def _fail(self, error: OSError) -> NoReturn:
+        failure = _failure(error)
+        self._on_failure(failure)
+        raise failure from error
+
+
+def _failure(error: OSError) -> LocalError:
+    reason = (os.strerror(error.errno) if error.errno else str(error)).lower()
+    return LocalError(
+        f"what waits for its host cannot be kept in {shown(overflow_directory() or tempfile.gettempdir(), 200)}: "
+        f"{reason}; make room there, or let TMPDIR name another directory"
+    )

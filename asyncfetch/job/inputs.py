@@ -1,0 +1,45 @@
+"""What a user may say of the input: how it is written, and which of its entries are wanted."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from asyncfetch.job.formats import Format
+from asyncfetch.result import Method
+from asyncfetch.settings import Timeouts
+
+__all__ = ["InputSettings"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSettings:
+    """How sources are read, and what is left out.
+
+    Attributes:
+        format: of every file and of stdin; None goes by the ending of each file's name, and takes stdin as lines.
+            `sitemap` makes sitemaps of URLs, too.
+        url_field: the column, or the field of JSON Lines, that holds the URL.
+        sitemaps: URLs or files that are sitemaps, after all other sources.
+        include: an entry is left out unless one of these is found in its URL as given; none leaves nothing out.
+        exclude: an entry is left out if one of these is found in it.
+        limit: entries that are wanted at most, 1 or more; None is no limit. Nothing is read beyond.
+        dedupe: whether a URL that was there before is left out.
+        method: of every request.
+        timeouts: of the client; a row's `max_time` replaces their `total`.
+    """
+
+    format: Format | None = None
+    url_field: str = "url"
+    sitemaps: tuple[str, ...] = ()
+    include: tuple[re.Pattern[str], ...] = ()
+    exclude: tuple[re.Pattern[str], ...] = ()
+    limit: int | None = None
+    dedupe: bool = False
+    method: Method = "GET"
+    timeouts: Timeouts = field(default_factory=Timeouts)
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether any entry may be left out."""
+        return bool(self.include or self.exclude or self.dedupe or self.limit is not None)

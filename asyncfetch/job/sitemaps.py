@@ -1,0 +1,227 @@
+"""The sitemaps of a site, one after the other as the reading comes to them, in the order that their index gives.
+
+An index is followed three levels down, at most 50,000 sitemaps in all, each of them once and up to 50 MiB. What is
+not there, or is no sitemap, is an entry that cannot be fetched, under the address of the sitemap. What may be there
+at another time (a server that does not answer) ends the reading: `-c` goes on, and everything has its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack
+from threading import Event
+from typing import TYPE_CHECKING
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from asyncfetch.errors import (
+    BodyError,
+    CertificateError,
+    ConnectBlocked,
+    FetchError,
+    InvalidURL,
+    NameNotFound,
+    RedirectError,
+    StatusError,
+)
+from asyncfetch.job.errors import SourceError
+from asyncfetch.job.formats import Sitemap
+from asyncfetch.job.lines import BLOCK, Line
+from asyncfetch.job.packing import Unreadable, unpacked
+from asyncfetch.url import redacted
+
+if TYPE_CHECKING:
+    from asyncfetch.client import Client
+
+__all__ = ["CalledOff", "SitemapFetcher", "SitemapWalk"]
+
+_MOST_BYTES = 50 << 20
+_MOST_SITEMAPS = 50_000
+_MOST_LEVELS = 3
+
+_FOR_GOOD = (InvalidURL, NameNotFound, ConnectBlocked, CertificateError, BodyError, RedirectError)
+_MAY_PASS = frozenset({408, 425, 429})
+
+
+class CalledOff(Exception):
+    """Nobody wants the sitemap any more."""
+
+
+class _NotFetched(Unreadable):
+    """A sitemap could not be fetched.
+
+    Attributes:
+        for_good: another try would not help.
+    """
+
+    def __init__(self, error: FetchError) -> None:
+        super().__init__(f"cannot be fetched: {error.detail}")
+        is_status = isinstance(error, StatusError) and error.status < 500 and error.status not in _MAY_PASS
+        self.for_good = is_status or isinstance(error, _FOR_GOOD)
+
+
+class SitemapFetcher:
+    """Fetches sitemaps for a thread that reads: with a client of its own, in an event loop of its own.
+
+    Attributes:
+        count: sitemaps that were fetched.
+    """
+
+    def __init__(self, open_client: Callable[[], Client] | None = None) -> None:
+        """Prepare it; the client is made when it is needed, and None makes one that has no settings."""
+        self.count = 0
+        self._open_client = open_client
+        self._portal: BlockingPortal | None = None
+        self._client: Client | None = None
+        self._opened = ExitStack()
+        self._pending: Future[bytes] | None = None
+        self._kept: dict[str, bytes] = {}
+        self._called_off = Event()
+
+    def look_at(self, url: str) -> None:
+        """Fetch a sitemap before its turn, see that it is one, and keep it until then.
+
+        Raises:
+            Unreadable: it cannot be fetched, or is no sitemap.
+        """
+        content = self.fetch(url)
+        begin, reader = unpacked(pieces(content)), Sitemap()
+        reader.feed(next(begin, b""))
+        if next(begin, None) is None:
+            reader.finish()
+        self._kept[url] = content
+
+    def fetch(self, url: str) -> bytes:
+        """Fetch a sitemap and return it as the server has it.
+
+        Raises:
+            Unreadable: it cannot be fetched.
+            CalledOff: by `call_off`.
+        """
+        if (kept := self._kept.pop(url, None)) is not None:
+            return kept
+        if self._called_off.is_set():
+            raise CalledOff
+        portal = self._start()
+        self._pending = portal.start_task_soon(self._get, url)
+        if self._called_off.is_set():  # in this very moment, by another thread
+            self._pending.cancel()
+        try:
+            return self._pending.result()
+        except CancelledError:
+            raise CalledOff from None
+        except FetchError as error:
+            raise _NotFetched(error) from error
+        finally:
+            self._pending = None
+
+    def call_off(self) -> None:
+        """Let whoever waits for a sitemap wait no longer. From any thread."""
+        self._called_off.set()
+        if (pending := self._pending) is not None:
+            pending.cancel()
+
+    def close(self) -> None:
+        """Close the client, when nobody fetches any more."""
+        self._opened.close()
+
+    def _start(self) -> BlockingPortal:
+        if self._portal is None:
+            from asyncfetch.client import Client
+
+            portal = self._portal = self._opened.enter_context(start_blocking_portal())
+            client = Client() if self._open_client is None else self._open_client()
+            self._client = self._opened.enter_context(portal.wrap_async_context_manager(client))
+        return self._portal
+
+    async def _get(self, url: str) -> bytes:
+        assert self._client is not None, "it was opened with the portal"
+        response = await self._client.get(url, max_body=_MOST_BYTES)
+        response.raise_for_status()
+        self.count += 1
+        return response.content
+
+
+class SitemapWalk:
+    """Reads one sitemap and, if it is an index, those that it names."""
+
+    def __init__(self, fetcher: SitemapFetcher) -> None:
+        self._fetcher = fetcher
+        self._met: set[str] = set()
+
+    def of_url(self, url: str) -> Iterator[tuple[str, list[Line]]]:
+        """Give the entries of the sitemap at a URL, with the name of the sitemap that they stand in.
+
+        Raises:
+            Unreadable: it cannot be fetched or read.
+            SourceError: a sitemap further down cannot be fetched, at least not now.
+            CalledOff: nobody wants it any more.
+        """
+        self._met.add(url)
+        content = self._fetcher.fetch(url)
+        return self.of_blocks(redacted(url), _bounded(unpacked(pieces(content))))
+
+    def of_blocks(self, name: str, blocks: Iterator[bytes], level: int = 0) -> Iterator[tuple[str, list[Line]]]:
+        """Give the entries of a sitemap that is there already; `level` is how many indexes led to it.
+
+        Raises:
+            Unreadable, SourceError, CalledOff: as `of_url`.
+        """
+        reader = Sitemap()
+        for block in blocks:
+            yield from self._entries(name, reader.feed(block), level, is_index=reader.is_index)
+        yield from self._entries(name, reader.finish(), level, is_index=reader.is_index)
+
+    def _entries(
+        self, name: str, lines: list[Line], level: int, *, is_index: bool
+    ) -> Iterator[tuple[str, list[Line]]]:
+        if not is_index:
+            yield name, lines
+            return
+        for line in lines:
+            yield from self._below(name, line, level + 1)
+
+    def _below(self, name: str, line: Line, level: int) -> Iterator[tuple[str, list[Line]]]:
+        """Give the entries of a sitemap that an index names; one that was there before has none any more."""
+        url = line.text
+        if url in self._met:
+            return
+        fault = line.fault or self._why_not(level)
+        if not fault:
+            self._met.add(url)
+            try:
+                content = self._fetcher.fetch(url)
+                yield from self.of_blocks(redacted(url), _bounded(unpacked(pieces(content))), level)
+            except Unreadable as error:
+                if isinstance(error, _NotFetched) and not error.for_good:
+                    raise SourceError(redacted(url), error.detail) from error
+                fault = f"the sitemap {error.detail}"
+        if fault:
+            yield name, [Line(line.number, url, fault)]
+
+    def _why_not(self, level: int) -> str:
+        if level > _MOST_LEVELS:
+            return f"the sitemap is more than {_MOST_LEVELS} levels below the first one"
+        if len(self._met) >= _MOST_SITEMAPS:
+            return f"the sitemap is one more than the {_MOST_SITEMAPS:,} that are read"
+        return ""
+
+
+def pieces(content: bytes) -> Iterator[bytes]:
+    """Give content block by block."""
+    return (content[start : start + BLOCK] for start in range(0, len(content), BLOCK))
+
+
+def _bounded(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """Give the blocks of a sitemap from the network, and no more than one may have.
+
+    Raises:
+        Unreadable: there are more.
+    """
+    size = 0
+    for block in blocks:
+        size += len(block)
+        if size > _MOST_BYTES:
+            raise Unreadable(f"is over {_MOST_BYTES >> 20} MiB, more than a sitemap may have")
+        yield block
