@@ -183,7 +183,7 @@ class Exchange:
         """
         body = self._body
         if body is None:
-            return self._give_whole()
+            return await self._give_whole()
         if self._pieces is not None:
             await asyncio.sleep(0)  # decoding took its time; others have waited long enough
             if not body.complete:
@@ -202,13 +202,15 @@ class Exchange:
             check_growth(self.decoded, self.wire, self._max_body)
         return (data,) if data else ()
 
-    def _give_whole(self) -> Iterable[bytes]:
+    async def _give_whole(self) -> Iterable[bytes]:
         """Give the content that has come with the head, once."""
         whole, self._whole = self._whole, b""
         if not whole:
             return ()
         self.decoded = self.wire = len(whole)
-        self._on_wire(len(whole))
+        wait = self._on_wire(len(whole))
+        if wait:
+            await asyncio.sleep(wait)
         return (whole,)
 
     def _decode(self, data: bytes, body: Body, decoder: Decoder) -> Iterator[bytes]:
