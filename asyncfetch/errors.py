@@ -286,9 +286,17 @@ class InvalidRedirect(RedirectError):
 
 
 class HostUnavailable(FetchError):
-    """The host was given up after repeated failures; this URL was not tried."""
+    """The host was given up after repeated failures; nothing was sent for this URL any more.
+
+    Attributes:
+        host: `host:port`.
+    """
 
     code = "host.unavailable"
+
+    def __init__(self, detail: str, *, url: str = "", host: str = "") -> None:
+        super().__init__(detail, url=url)
+        self.host = host
 
 
 class RobotsDisallowed(FetchError):

@@ -80,12 +80,14 @@ class HostStats:
         failed: of these, not ok.
         bytes: decoded bytes of bodies.
         wire_bytes: body bytes as sent, counted while they come, those of failed attempts too.
+        queued: requests that wait for their turn there, those that wait to be tried again included.
         in_flight: requests under way now.
-        limit: how many may be under way at once.
+        limit: how many may be under way at once, at the moment.
         retries: attempts beyond each first one.
         errors: how often each code ended a result.
         last_error: the code of the latest failed attempt, or an empty string.
         state, reason: what the host is doing and why, for people.
+        note: the reason for when it is doing well: what it has been found to take, if that is little.
         resumes_at: the loop's time in seconds when a pause ends; 0 without one.
         latency: seconds from the request sent to the head.
     """
@@ -100,6 +102,8 @@ class HostStats:
         "last_error",
         "latency",
         "limit",
+        "note",
+        "queued",
         "reason",
         "resumes_at",
         "retries",
@@ -110,11 +114,11 @@ class HostStats:
     def __init__(self, key: str, limit: int = 0) -> None:
         self.key = key
         self.limit = limit
-        self.done = self.failed = self.bytes = self.wire_bytes = self.in_flight = self.retries = 0
+        self.done = self.failed = self.bytes = self.wire_bytes = self.in_flight = self.retries = self.queued = 0
         self.errors: dict[str, int] = {}
         self.last_error = ""
         self.state = HostState.OK
-        self.reason = ""
+        self.reason = self.note = ""
         self.resumes_at = 0.0
         self.latency = LatencySketch()
 
@@ -193,10 +197,11 @@ class Stats:
         return self.total.wire_bytes
 
     def started(self, host: HostStats) -> None:
-        """Count a request that goes to a host now."""
+        """Count a request that goes to a host now; if that is broken, it is a probe, and the host stays so."""
         host.in_flight += 1
-        if host.state is not HostState.OK:
-            host.state, host.reason, host.resumes_at = HostState.OK, "", 0.0
+        host.queued -= 1
+        if host.state is not HostState.OK and host.state is not HostState.BROKEN:
+            host.state, host.reason, host.resumes_at = HostState.OK, host.note, 0.0
         self.total.in_flight += 1
 
     def stopped(self, host: HostStats) -> None:

@@ -49,12 +49,19 @@ def test_the_code_in_the_library_chapter_compiles() -> None:
     assert used <= set(asyncfetch.__all__)
 
 
+def test_the_code_in_the_chapter_on_politeness_runs() -> None:
+    """The client that it describes can be made."""
+    [code] = re.findall(r"```python\n(.*?)```", chapter("Politeness"), re.DOTALL)
+    exec(compile(code, "README.md", "exec"), {"asyncfetch": asyncfetch})
+
+
 def test_every_option_it_names_exists() -> None:
     """Options in the README are options of the commands."""
     known = {
         option for command in app.commands.values() for p in command.params for option in p.opts + p.secondary_opts
     }
     named = set(re.findall(r"(?<![\w-])(--?[A-Za-z][\w-]*)", " ".join(words_in_code(chapter("Defaults")))))
+    named |= set(re.findall(r"(?<![\w-])(--[a-z][\w-]*)", " ".join(words_in_code(chapter("Politeness")))))
     named |= set(re.findall(r"^asyncfetch get .*?(--[a-z-]+)", TEXT, re.MULTILINE))
     assert named
     assert named <= known
@@ -65,6 +72,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
     table = chapter("Defaults")
     limits, timeouts, retry = asyncfetch.Limits(), asyncfetch.Timeouts(), asyncfetch.Retry()
     network, redirects = asyncfetch.Network(), asyncfetch.Redirects()
+    politeness = asyncfetch.Politeness()
     rows = {
         "`Limits.total` |": f"{limits.total} requests",
         "`Limits.per_host`": f"{limits.per_host} of these",
@@ -79,6 +87,11 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "`Retry.attempts`": f"{retry.attempts - 1} further attempts, {retry.attempts} in all",
         "`Retry.backoff`": f"{retry.backoff:g} s, doubling, at most {retry.backoff_most:g} s",
         "`Retry.max_wait`": f"{retry.max_wait:g} s at a time, {retry.wait_budget:g} s a URL",
+        "`Politeness.failures`": (
+            f"{politeness.failures} in a row, then probes after "
+            f"{politeness.probes[0]:g}, {politeness.probes[1]:g} and {politeness.probes[2]:g} s; "
+            f"{politeness.rest:g} s until"
+        ),
         "`Redirects.follow`": f"followed, {redirects.most} in a row",
         "`Network.name_ttl`": f"kept {network.name_ttl:g} s, failed look-ups {network.failure_ttl:g} s",
     }
@@ -98,6 +111,10 @@ def test_the_commands_defaults_are_the_librarys() -> None:
     assert (defaults["speed_limit"], defaults["speed_time"]) == (timeouts.speed_limit, timeouts.speed_time)
     assert defaults["retry"] == retry.attempts - 1
     assert defaults["max_redirs"] == asyncfetch.Redirects().most
+    assert defaults["max_wait"] == retry.max_wait
+    polite = asyncfetch.Politeness()
+    assert (defaults["delay"], defaults["adapt"]) == (polite.delay, polite.adapt)
+    assert (polite.rate, polite.global_rate, polite.limit_rate) == (None, None, None)
 
 
 def test_the_record_is_described_key_by_key() -> None:

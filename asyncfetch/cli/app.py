@@ -23,6 +23,7 @@ from asyncfetch.cli.options import (
     ClientOptions,
     connection_options,
     limit_options,
+    politeness_options,
     redirect_option,
     request_options,
     robots_option,
@@ -108,6 +109,7 @@ def app(ctx: click.Context) -> None:
 @input_options
 @saving_options
 @limit_options
+@politeness_options
 @stop_options
 @request_options
 @robots_option

@@ -43,7 +43,7 @@ _MEANING = {
 _HARMLESS = (
     "max_time", "connect_timeout", "head_timeout", "read_timeout", "speed_limit", "speed_time", "insecure",
     "cacert", "ipv4", "ipv6", "resolve", "public_only", "allow_net", "deny_net", "loop", "jobs", "max_per_host",
-    "retry", "max_filesize", "config",
+    "retry", "max_filesize", "rate", "delay", "global_rate", "limit_rate", "adapt", "max_wait", "config",
 )  # fmt: skip
 _INPUT = ("sources", "input_file", "sitemaps")
 _SOURCES = "SOURCE"

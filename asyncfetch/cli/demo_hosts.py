@@ -77,7 +77,7 @@ def make_hosts(seconds: int, places: Mapping[str, str]) -> list[DemoHost]:
         ("large", 4, "file", 2 * min(seconds, 12), lambda _: _answer_at_length(400_000)),
         ("gone", 3, "post", 5 * seconds, lambda _: _answer_gone),
         ("dead", 4, "page", 2 * seconds, lambda _: None),
-        ("mute", 2, "page", 6, lambda _: _answer_nothing),
+        ("mute", 2, "page", 1, lambda _: _answer_nothing),
         ("odd", 2, "page", seconds, lambda _: _answer_oddly),
     ]
     return [

@@ -18,6 +18,7 @@ from asyncfetch.cli.continuing import command_to_go_on, results_of, try_again
 from asyncfetch.cli.exits import Exit, UsageProblem, expect_signals, leave_at_once, put
 from asyncfetch.cli.inputs import InputOptions
 from asyncfetch.cli.options import ClientOptions
+from asyncfetch.cli.remarks import describe_interruption, describe_tail, name_stopper
 from asyncfetch.cli.running import raise_open_file_limit, run_in_loop
 from asyncfetch.cli.saving import SavingOptions
 from asyncfetch.display import (
@@ -35,8 +36,8 @@ from asyncfetch.display import (
     summary_json,
 )
 from asyncfetch.job import (
-    MAX_FAILURES,
     Bodies,
+    Ends,
     Job,
     JobError,
     JobOutcome,
@@ -45,6 +46,7 @@ from asyncfetch.job import (
     Preparer,
     Safeguard,
     Sources,
+    TailSeen,
     open_journal,
 )
 
@@ -73,7 +75,9 @@ class Get:
     saving: SavingOptions = field(default_factory=SavingOptions)
     settings: dict[str, Any] = field(default_factory=dict)
     fail_early: bool = False
-    max_failures: int | None = None
+    max_failures: int | float | None = None
+    deadline: float | None = None
+    tail_rate: float | None = None
     quiet: bool = False
     verbose: bool = False
     progress: Mode = "auto"
@@ -96,6 +100,17 @@ class Get:
             raise UsageProblem("--retry-failed goes on with a job: add -c")
         if self.as_json and self.output == "-":
             raise UsageProblem("--json writes the summary to stdout, so the records need a file: use -o FILE")
+
+    @property
+    def ends(self) -> Ends:
+        """When to stop before the end of the list."""
+        most = 1 if self.fail_early else self.max_failures
+        return Ends(
+            deadline=self.deadline,
+            max_failures=most if isinstance(most, int) else None,
+            max_failed_share=most if isinstance(most, float) else None,
+            tail_rate=self.tail_rate,
+        )
 
     @property
     def specs(self) -> list[str]:
@@ -243,8 +258,9 @@ class _Run:
                 bodies=self._bodies,
                 safeguard=self._safeguard,
                 preparer=self._preparer,
-                max_failures=1 if self._options.fail_early else self._options.max_failures,
+                ends=self._options.ends,
                 on_result=self._note,
+                on_tail=self._tell_of_tail,
             )
             if self._signal is not None:
                 self._job.stop(self._signal.name)
@@ -255,6 +271,11 @@ class _Run:
             self._examples.add(result)
             if self._shows_failures:
                 self._view.failure(result)
+
+    def _tell_of_tail(self, tail: TailSeen) -> None:
+        """Say that little is left and hardly anything comes, and what can be done about it."""
+        if not self._options.quiet:
+            self._view.note(describe_tail(tail))
 
     # --- signals
 
@@ -272,7 +293,7 @@ class _Run:
 
     def _stop(self, signum: signal.Signals) -> None:
         if not self._options.quiet:
-            self._view.note(_describe_interruption(signum, self._client.stats.total.in_flight))
+            self._view.note(describe_interruption(signum, self._client.stats.total.in_flight, GRACE))
         if self._job is not None:
             self._job.stop(signum.name, GRACE)
 
@@ -347,11 +368,9 @@ class _Run:
         if outcome.earlier:
             remarks.append(f"{outcome.earlier:,} had been recorded before ({outcome.earlier_failed:,} not ok)")
         remarks += self._options.saving.remarks(outcome)
-        if outcome.stopped_by == MAX_FAILURES:
-            limit = "--fail-early" if self._options.fail_early else "--max-failures"
-            remarks.append(f"stopped by {limit}: what was not done has no record")
-        elif outcome.stopped_by is not None:
-            remarks.append(f"stopped by {outcome.stopped_by}: what was not done has no record")
+        if outcome.stopped_by is not None:
+            stopper = name_stopper(outcome.stopped_by, fail_early=self._options.fail_early)
+            remarks.append(f"stopped by {stopper}: what was not done has no record")
         if unrecorded := self._unrecorded(outcome):
             remarks.append(f"{unrecorded:,} of these could not be recorded: fetch them again")
         if self._journal is not None and self._journal.name != "-":
@@ -379,11 +398,3 @@ class _Run:
 
     def _say(self, line: str) -> None:
         say(self._console, as_text(line, at_most=2000))
-
-
-def _describe_interruption(signum: signal.Signals, in_flight: int) -> str:
-    if not in_flight:
-        return f"{signum.name}: stopping"
-    have = "1 request in flight has" if in_flight == 1 else f"{in_flight:,} requests in flight have"
-    again = "Ctrl-C again" if signum == signal.SIGINT else "a second signal"
-    return f"{signum.name}: {have} {GRACE:g} s to finish; {again} leaves at once"

@@ -17,7 +17,7 @@ import msgspec
 from asyncfetch import HostSettings, InvalidURL, Timeouts, Url
 from asyncfetch.cli.exits import UsageProblem
 from asyncfetch.cli.secrets import is_secret
-from asyncfetch.cli.values import count, header, seconds, size
+from asyncfetch.cli.values import count, header, pause, rate, seconds, speed
 from asyncfetch.errors import shown
 
 __all__ = ["HostSection", "TimeoutsSection"]
@@ -139,7 +139,7 @@ class HostSection(msgspec.Struct, frozen=True, omit_defaults=True, rename="kebab
         return [header(f"{name}: {value}") for name, value in self.headers.items()]
 
 
-_READ: dict[str, Callable[[Any], Any]] = {"limit": count, "rate": seconds, "delay": seconds, "limit_rate": size}
+_READ: dict[str, Callable[[Any], Any]] = {"limit": count, "rate": rate, "delay": pause, "limit_rate": speed}
 
 
 def _check_pattern(pattern: str, where: str) -> None:

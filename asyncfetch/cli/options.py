@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import rich_click as click
@@ -18,14 +18,18 @@ from asyncfetch.cli.exits import UsageProblem
 from asyncfetch.cli.running import LoopName
 from asyncfetch.cli.values import (
     count,
+    failures,
     filled,
     header,
     network,
     number,
+    pause,
+    rate,
     resolve,
     seconds,
     secret_header,
     size,
+    speed,
     user,
 )
 
@@ -39,6 +43,7 @@ __all__ = [
     "ClientOptions",
     "connection_options",
     "limit_options",
+    "politeness_options",
     "redirect_option",
     "request_options",
     "robots_option",
@@ -51,6 +56,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 IN_AND_OUT = "In and out"
 HOW_MUCH = "How much at once, and when to stop"
+_POLITENESS = "Politeness"
 _BODIES = "Saved bodies"
 _REQUESTS = "Requests"
 _TIMES = "Timeouts, in seconds"
@@ -91,8 +97,28 @@ robots_option = click.option(
 
 stop_options = stacked(
     click.option("--fail-early", is_flag=True, panel=HOW_MUCH, help="Stop at the first URL that is not ok."),
-    click.option("--max-failures", type=count, metavar="N", show_default="never", panel=HOW_MUCH,
-                 help="Stop after N URLs that are not ok."),
+    click.option("--max-failures", type=failures, metavar="N|P%", show_default="never", panel=HOW_MUCH,
+                 help="Stop after N URLs that are not ok, or when more than P per cent of at least 50 are not."),
+    click.option("--deadline", type=seconds, metavar="S", show_default="none", panel=HOW_MUCH,
+                 help="Stop the whole job after S seconds; what is in flight then has no record."),
+    click.option("--tail-rate", type=rate, metavar="N/s", show_default="never", panel=HOW_MUCH,
+                 help="Stop when 5 hosts or fewer are left and fewer than N URLs a second have come for 30 s."),
+)  # fmt: skip
+
+politeness_options = stacked(
+    click.option("--rate", type=rate, metavar="N/s", show_default="no limit", panel=_POLITENESS,
+                 help="Start at most N requests a second at one host; also N/m and N/h."),
+    click.option("--delay", type=pause, default=0, show_default=True, metavar="S", panel=_POLITENESS,
+                 help="Seconds between two starts at one host."),
+    click.option("--global-rate", type=rate, metavar="N/s", show_default="no limit", panel=_POLITENESS,
+                 help="Start at most N requests a second over all hosts."),
+    click.option("--limit-rate", type=speed, metavar="BYTES/s", show_default="no limit", panel=_POLITENESS,
+                 help="Receive bodies at most this fast, all together; k, M and G are 1024s."),
+    click.option("--adapt/--no-adapt", default=True, show_default=True, panel=_POLITENESS,
+                 help="Find how many requests at once each host takes, up to --max-per-host: begin with 4, go down "
+                      "when it says 429, breaks off or gets slow."),
+    click.option("--max-wait", type=pause, default=300, show_default=True, metavar="S", panel=_POLITENESS,
+                 help="A host that asks for a pause (Retry-After, RateLimit) gets at most S seconds at a time."),
 )  # fmt: skip
 
 saving_options = stacked(
@@ -202,6 +228,12 @@ class ClientOptions:
     retry: int = 2
     waits: bool = True
     max_filesize: int | None = None
+    rate: float | None = None
+    delay: float = 0.0
+    global_rate: float | None = None
+    limit_rate: int | None = None
+    adapt: bool = True
+    max_wait: float = 300.0
     robots: bool = False
     hosts: Mapping[str, HostSection] = field(default_factory=dict)
 
@@ -260,6 +292,13 @@ class ClientOptions:
                 ),
                 timeouts=self.timeouts,
                 retry=self._retry(),
+                politeness=asyncfetch.Politeness(
+                    rate=self.rate,
+                    delay=self.delay,
+                    global_rate=self.global_rate,
+                    limit_rate=self.limit_rate,
+                    adapt=self.adapt,
+                ),
                 hosts=self.host_settings,
                 redirects=asyncfetch.Redirects(follow=self.location, most=self.max_redirs),
                 tls=asyncfetch.TLSSettings(
@@ -277,12 +316,8 @@ class ClientOptions:
 
     def _retry(self) -> asyncfetch.Retry:
         """Say how often to try again; without `waits`, not even after a pause that the host asks for."""
-        attempts = self.retry + 1
-        return (
-            asyncfetch.Retry(attempts=attempts)
-            if self.waits
-            else asyncfetch.Retry(attempts=attempts, wait_budget=0.0)
-        )
+        retry = asyncfetch.Retry(attempts=self.retry + 1, max_wait=self.max_wait)
+        return retry if self.waits else replace(retry, wait_budget=0.0)
 
     @property
     def host_settings(self) -> dict[str, asyncfetch.HostSettings]:

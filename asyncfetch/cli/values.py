@@ -18,15 +18,19 @@ from asyncfetch.errors import FetchError, InvalidURL, StatusError, shown
 __all__ = [
     "count",
     "error_codes",
+    "failures",
     "filled",
     "header",
     "network",
     "number",
     "pattern",
+    "pause",
+    "rate",
     "resolve",
     "seconds",
     "secret_header",
     "size",
+    "speed",
     "user",
 ]
 
@@ -34,6 +38,9 @@ _MOST = 1_000_000_000
 _WHOLE = re.compile(r"[0-9]{1,10}")
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?:/([smh]))?")
+_PER = {"s": 1, "m": 60, "h": 3600}
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _RESOLVE = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^][:/\\?#@\s]+):([0-9]{1,5}):(.+)")
@@ -81,6 +88,46 @@ def size(text: str | int) -> int:
             f"{shown(str(text))} is not a size: give bytes, or a number with k, M or G, such as 10M"
         )
     return int(float(match[1]) * _UNITS[match[2].lower()])
+
+
+def rate(text: str | float) -> float:
+    """Read how often: a number per second, or with /s, /m or /h per second, minute or hour."""
+    match = _RATE.fullmatch(str(text))
+    value = 0.0 if match is None else float(match[1]) / _PER[match[2] or "s"]
+    if not 0 < value < _MOST:
+        raise click.BadParameter(
+            f"{shown(str(text))} is not a rate: give a number a second, such as 5, 0.5/s or 30/m"
+        )
+    return value
+
+
+def speed(text: str | int) -> int:
+    """Read bytes per second, 1 or more; k, M and G are 1024s, and /s may stand behind."""
+    value = size(str(text).removesuffix("/s"))
+    if value < 1:
+        raise click.BadParameter("a speed of 0 would never end: give bytes a second, such as 500k")
+    return value
+
+
+def pause(text: str | float) -> float:
+    """Read a time in seconds, 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (0 <= value < math.inf):
+        raise click.BadParameter(f"{shown(str(text))} is not a time: give seconds, 0 or more, such as 1 or 0.5")
+    return value
+
+
+def failures(text: str | float) -> int | float:
+    """Read how many failures are too many: a whole number, or a share such as `5%`, which becomes a fraction."""
+    if not isinstance(text, str) or not text.endswith("%"):
+        return count(str(text)) if isinstance(text, str | int) else text
+    match = _PERCENT.fullmatch(text)
+    if match is None or not float(match[1]) < 100:
+        raise click.BadParameter(f"{shown(text)} is not a share: give a percentage below 100, such as 5%")
+    return float(match[1]) / 100
 
 
 def header(text: str) -> tuple[str, str | None]:

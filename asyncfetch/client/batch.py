@@ -19,7 +19,7 @@ from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.turns import Turns
 from asyncfetch.client.window import Window
-from asyncfetch.errors import InvalidURL
+from asyncfetch.errors import HostUnavailable, InvalidURL
 from asyncfetch.result import Request, Result
 from asyncfetch.settings import Limits
 from asyncfetch.url import redacted
@@ -152,7 +152,9 @@ class Batch:
         index = request.index or self._count
         try:
             fetch = self._make(self, request, index)
-        except InvalidURL as error:
+            if self._turns.unavailable:
+                self._turns.check_available(fetch.host)
+        except (InvalidURL, HostUnavailable) as error:
             self._refuse(request, index, error)
         else:
             self._outstanding += 1
@@ -163,11 +165,12 @@ class Batch:
         """Make the fetch of an entry again that waited on disk; it could be fetched then."""
         return self._make(self, request, index)
 
-    def _refuse(self, request: Request, index: int, error: InvalidURL) -> None:
-        """Give the result of an entry that cannot be fetched."""
+    def _refuse(self, request: Request, index: int, error: InvalidURL | HostUnavailable) -> None:
+        """Give the result of an entry that cannot be fetched, or whose host was given up."""
         error.url = redacted(request.url)
         result = Result(index=index, request=request, error=error, ended=time.time())
-        self._turns.stats.ended(None, result)
+        stats = self._turns.stats
+        stats.ended(stats.hosts.get(error.host) if isinstance(error, HostUnavailable) else None, result)
         self._outstanding += 1
         self.deliver(result)
 
@@ -289,7 +292,7 @@ class Batch:
         if self.stopping:
             return
         self.stopping = True
-        self._outstanding -= len(self._turns.frontier.close(self.lane)) + self._window.close()
+        self._outstanding -= self._turns.close_lane(self.lane) + self._window.close()
         if self._feeding is not None and self._feeding is not asyncio.current_task():
             self._feeding.cancel()
         self._notify()

@@ -16,6 +16,7 @@ import anyio
 from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
 from asyncfetch.client.engine import Engine, Opened
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
+from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts, HostTable
 from asyncfetch.client.misuse import callable_or_none, check_request, setting
 from asyncfetch.client.singles import Singles, as_request, response_of
@@ -85,9 +86,8 @@ class Client:
             timeouts: of each phase, in seconds.
             retry: how often and when to try again.
             politeness: how fast, and what to learn from answers.
-            hosts: what is different for some hosts: `HostSettings` by pattern (`example.org`, `*.example.org`,
-                `example.org:8080`; the closest one counts), or a callable that is given `host:port` and returns
-                them or None. It is asked now and then, not for every request.
+            hosts: `HostSettings` by pattern (`example.org`, `*.example.org`, `example.org:8080`; the closest
+                counts), or a callable that is given `host:port`, now and then, and returns them or None.
             redirects: whether and how far to follow.
             tls: whom to trust, and the client's own certificate.
             network: name resolution and address families.
@@ -99,8 +99,7 @@ class Client:
             trace: sees what happens on the wire.
 
         Raises:
-            ValueError: a header cannot be sent, a TLS file cannot be used, an override is no address, or a
-                pattern of `hosts` is none.
+            ValueError: a header cannot be sent, a TLS file cannot be used, an address or a pattern is none.
             TypeError: a setting is not of its class, or `sensitive_headers` is a single string.
         """
         self._limits = setting("limits", limits, Limits)
@@ -190,6 +189,7 @@ class Client:
                     redirects=self._redirects,
                     retry=self._retry,
                     hosts=self._hosts,
+                    flow=Flow.needed(self.stats, self._politeness.limit_rate, self._hosts),
                     trace=self._trace,
                 )
                 if self._robots_fields is not None:

@@ -16,24 +16,43 @@ from random import Random
 from time import monotonic
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts
 from asyncfetch.client.receiving import Opened, Receiver
 from asyncfetch.client.sinks import Partial, abort
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import Cancelled, ConnectTimeout, FetchError, InvalidURL, LocalError, TotalTimeout
+from asyncfetch.errors import (
+    Cancelled,
+    ConnectTimeout,
+    FetchError,
+    HostUnavailable,
+    InvalidURL,
+    LocalError,
+    TotalTimeout,
+)
 from asyncfetch.result import Response, Result
-from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, Again, Outcome, next_step, parse_retry_after
+from asyncfetch.scheduler import (
+    ANSWERED,
+    CANCELLED,
+    Again,
+    Asked,
+    Outcome,
+    find_asked,
+    next_step,
+    outcome_of_failure,
+    outcome_of_status,
+)
 from asyncfetch.settings import Limits, Redirects, Retry
 from asyncfetch.streams.connection import Connection, OutOfDescriptors, is_shortage
 from asyncfetch.streams.exchange import Exchange, StaleConnection
-from asyncfetch.streams.http1 import HeadParser
+from asyncfetch.streams.http1 import WISHES, HeadParser
 from asyncfetch.streams.pool import Pool
 from asyncfetch.trace import Trace
 
 __all__ = ["Engine", "Opened"]
 
 _SHORTAGE_PAUSE = 0.05  # seconds until a turn that found no descriptor is tried again
-_NOT_ANSWERED = frozenset({"dns", "connect", "tls", "timeout", "protocol"})  # phases in which the host failed
+_A_MOMENT = 1e-3  # seconds; a wait that was asked for, but the host's own back-off says how long it is
 
 
 class Engine:
@@ -48,6 +67,7 @@ class Engine:
         redirects: Redirects,
         retry: Retry,
         hosts: Hosts,
+        flow: Flow | None,
         trace: Trace | None,
     ) -> None:
         self._pool = pool
@@ -57,7 +77,7 @@ class Engine:
         self._hosts = hosts
         self._trace = trace
         self._parser = HeadParser()
-        self._receiver = Receiver(turns.stats, limits)
+        self._receiver = Receiver(turns.stats, limits, flow)
         self._random = Random()  # noqa: S311
 
     async def run(self, fetch: Fetch) -> Result | None:
@@ -96,12 +116,15 @@ class Engine:
             fetch.timings.queue = began - fetch.added
             if fetch.batch is not None and fetch.batch.partial is not None:
                 fetch.partial = fetch.batch.partial(fetch.request)
+        if not fetch.load:
+            return self._refuse(fetch, host, began)
         if not fetch.history:
             fetch.attempts += 1
         try:
             exchange = await self._send(fetch, began)
             opened = Opened(fetch, exchange, fetch.make_response(exchange), host, began)
-            is_plain = exchange.head.status < 300 and fetch.partial is None
+            head = exchange.head
+            is_plain = head.status < 300 and fetch.partial is None and WISHES not in head.framing
             return opened if is_plain else await self._judge(opened)
         except (FetchError, OutOfDescriptors, OSError) as error:
             if is_shortage(error) or is_shortage(error.__cause__):
@@ -133,14 +156,15 @@ class Engine:
         response, exchange = opened.response, opened.exchange
         response.num_bytes = exchange.decoded
         response.wire_bytes = exchange.wire
-        return self._end(opened.fetch, opened.host, opened.began, response=response)
+        return self._end(opened.fetch, opened.host, opened.began, opened.outcome, response=response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
         """End a turn whose body failed while somebody was reading it: it is not tried again."""
         opened.exchange.discard()
         if self._turns.closed:
             error = Cancelled("the client was closed meanwhile")
-        return self._end(opened.fetch, opened.host, opened.began, error=error)
+        outcome = _outcome_of(opened.fetch, error)
+        return self._end(opened.fetch, opened.host, opened.began, outcome, error=error)
 
     def cancel(self, opened: Opened) -> None:
         """End a turn whose body nobody wants any more."""
@@ -156,8 +180,12 @@ class Engine:
             if fetch.partial is not None and fetch.has_to_begin_anew(exchange):
                 await self._begin_anew(opened, fetch.partial)
                 return None
+            status, asked = response.status_code, None
+            if WISHES in exchange.head.framing:
+                asked = find_asked(response.raw_headers, status, time.time())
+            opened.outcome = outcome_of_status(status, *(asked or (None, "")))
             url = fetch.redirected(response, self._most_redirects)
-            again = self._retries(fetch, response) if response.status_code >= 400 else None
+            again = self._retries(fetch, opened.host, status, asked) if status >= 400 else None
         except BaseException:
             exchange.discard()
             raise
@@ -165,16 +193,27 @@ class Engine:
             return opened
         await exchange.drain()
         if again is not None:
-            self._try_again(fetch, opened.host, again, f"http.{response.status_code // 100}xx")
+            self._try_again(fetch, opened.host, again, f"http.{status // 100}xx", opened.outcome)
             return None
         assert url is not None, "what is not retried is a redirect here"
         fetch.timings.total = monotonic() - opened.began
         fetch.spent += fetch.timings.total
         fetch.follow_to(url, response)
         self._dress(fetch, opened.host)
-        self._turns.release(fetch, opened.host, ANSWERED)
-        self._turns.again(fetch, 0.0)
+        self._turns.release(fetch, opened.host, opened.outcome)
+        self._turns.again(fetch, self._wait_to_follow(fetch, opened.host, asked))
         return None
+
+    def _wait_to_follow(self, fetch: Fetch, host: str, asked: Asked | None) -> float:
+        """Say how long a redirect has to wait before it is followed (RFC 9110 section 10.2.3).
+
+        On the host that asked, the whole host waits, and the redirect with it. Over its budget it does not wait.
+        """
+        if asked is None or fetch.host == host:
+            return 0.0
+        wait = min(asked.seconds, self._retry.max_wait, max(0.0, self._retry.wait_budget - fetch.waited))
+        fetch.waited += wait
+        return wait
 
     async def _begin_anew(self, opened: Opened, partial: Partial) -> None:
         """Forget the beginning of a body whose rest is not to be had, and ask for it all; that uses no attempt."""
@@ -206,6 +245,7 @@ class Engine:
                 connection = await self._connect(fetch, total_at)
                 continue
             except BaseException:
+                fetch.was_silent = exchange.was_silent
                 exchange.discard()
                 raise
             fetch.timings.ttfb = exchange.ttfb
@@ -233,33 +273,35 @@ class Engine:
 
     # --- what comes next
 
-    def _retries(self, fetch: Fetch, response: Response) -> Again | None:
-        """Decide whether a status of 400 or above is tried again."""
-        field = response.field(b"retry-after")
-        pause = None if field is None else parse_retry_after(field, time.time())
-        step = next_step(fetch.attempts, "", response.status_code, pause, fetch.waited, self._retry, self._random)
+    def _retries(self, fetch: Fetch, host: str, status: int, asked: Asked | None) -> Again | None:
+        """Decide whether a status of 400 or above is tried again.
+
+        A 429 without a wish is one all the same where the host has answered others: then it only gets too many.
+        """
+        pause = None if asked is None else asked.seconds
+        if status == 429 and pause is None and self._turns.frontier.hosts[host].only_throttles:
+            pause = _A_MOMENT
+        step = next_step(fetch.attempts, "", status, pause, fetch.waited, self._retry, self._random)
         return step if isinstance(step, Again) else None
 
     def _failed(
         self, fetch: Fetch, host: str, began: float, error: FetchError, *, as_code: str = ""
     ) -> Result | None:
         """Decide whether an error is tried again, as one with the code `as_code` would be; the result if not."""
-        code = as_code or error.code
+        code, outcome = as_code or error.code, _outcome_of(fetch, error)
         step = next_step(fetch.attempts, code, None, None, fetch.waited, self._retry, self._random)
         if isinstance(step, Again):
-            self._try_again(fetch, host, step, error.code)
+            self._try_again(fetch, host, step, error.code, outcome)
             return None
-        return self._end(fetch, host, began, error=error)
+        return self._end(fetch, host, began, outcome, error=error)
 
-    def _try_again(self, fetch: Fetch, host: str, again: Again, code: str) -> None:
+    def _try_again(self, fetch: Fetch, host: str, again: Again, code: str, outcome: Outcome) -> None:
         """Queue another attempt; one that the host asked to wait for is none, and the whole host waits with it."""
-        stats = self._turns.stats
+        self._turns.release(fetch, host, outcome)
         if again.uses_attempt:
-            stats.retried(fetch.stats, code)
-            self._turns.release(fetch, host, FAILED if not code.startswith("http.") else ANSWERED)
+            self._turns.stats.retried(fetch.stats, code)
             delay = again.delay
         else:
-            self._turns.release(fetch, host, Outcome("throttled", again.delay))
             fetch.attempts -= 1
             fetch.waited += again.charge
             delay = 0.0
@@ -294,18 +336,28 @@ class Engine:
         self._turns.again(fetch, _SHORTAGE_PAUSE)
         return None
 
+    def _refuse(self, fetch: Fetch, host: str, began: float) -> Result:
+        """End a fetch whose host was given up; nothing is sent."""
+        error = HostUnavailable(self._turns.frontier.hosts[host].why_given_up, host=host)
+        return self._end(fetch, host, began, CANCELLED, error=error)
+
     def _end(
         self,
         fetch: Fetch,
         host: str,
         began: float,
+        outcome: Outcome,
         *,
         response: Response | None = None,
         error: FetchError | None = None,
     ) -> Result:
         fetch.timings.total = fetch.spent + monotonic() - began
-        self._turns.release(fetch, host, FAILED if error and error.phase in _NOT_ANSWERED else ANSWERED)
+        self._turns.release(fetch, host, outcome)
         result = fetch.make_result(response, error)
         if not fetch.for_robots:
             self._turns.stats.ended(fetch.stats, result)
         return result
+
+
+def _outcome_of(fetch: Fetch, error: FetchError) -> Outcome:
+    return outcome_of_failure(error.code, was_silent=fetch.was_silent)

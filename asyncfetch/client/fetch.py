@@ -183,6 +183,7 @@ class Fetch(Turn):
         spent: seconds that the earlier turns of this attempt took.
         timings, ip, reused: of the latest turn.
         stats: the counters of the host it goes to.
+        was_silent: whether its latest request was sent and not a byte of an answer came.
         waiter: resolved when its turn has come, for whoever runs it itself; None when a worker does.
         batch: the list it belongs to, if any.
         scope: the scope of the worker that runs it just now.
@@ -218,6 +219,7 @@ class Fetch(Turn):
         "url",
         "waited",
         "waiter",
+        "was_silent",
     )
 
     stats: HostStats
@@ -240,6 +242,7 @@ class Fetch(Turn):
         self.timings = Timings()
         self.ip = ""
         self.is_foreign = False
+        self.was_silent = False
         self.is_named = False
         self.naming = 0.0
         self.for_robots = False
@@ -250,6 +253,10 @@ class Fetch(Turn):
         self.scope: anyio.CancelScope | None = None
         self.sink: Any = None
         self.partial: Partial | None = None
+
+    def latency(self, now: float) -> float:
+        """Return how many seconds the head of the answer took from the request on, or 0 if that is not known."""
+        return self.timings.ttfb or 0.0
 
     def encode_request(self) -> bytes:
         """Encode the request to where it is going now: credentials only to whom they are meant for."""
@@ -337,6 +344,7 @@ class Fetch(Turn):
         self.redirect_bytes = 0
         self.is_named = False
         self.timings = Timings(queue=self.timings.queue)
+        self.was_silent = False
         if self.history:
             self.url = Url.parse(self.request.url)
             self.host = self.url.origin.key

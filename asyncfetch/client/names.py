@@ -70,7 +70,7 @@ class Names:
         if self._frontier.hosts[fetch.host].in_flight > 1 or self._pool.has_idle(origin):
             return False
         fetch.is_named = True
-        self._frontier.finished(fetch.host, CANCELLED, monotonic())
+        self._frontier.finished(fetch.host, CANCELLED, monotonic(), fetch)
         self._frontier.hold(fetch.host)
         self._frontier.add(fetch, front=True)
         waiting = self._waiting.setdefault(origin.host, [])

@@ -10,6 +10,7 @@ from functools import partial
 import msgspec
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.flow import BUFFERED, Flow
 from asyncfetch.client.misuse import check_sink, explain_sink
 from asyncfetch.client.sinks import (
     DISCARD,
@@ -23,6 +24,7 @@ from asyncfetch.client.sinks import (
 )
 from asyncfetch.errors import LocalError
 from asyncfetch.result import Response
+from asyncfetch.scheduler import ANSWERED, Outcome
 from asyncfetch.settings import Limits
 from asyncfetch.stats import Stats
 from asyncfetch.streams.exchange import Exchange
@@ -41,19 +43,23 @@ class Opened(msgspec.Struct, eq=False):
     response: Response
     host: str
     began: float
+    outcome: Outcome = ANSWERED
 
 
 class Receiver:
     """Reads bodies."""
 
-    def __init__(self, stats: Stats, limits: Limits) -> None:
+    def __init__(self, stats: Stats, limits: Limits, flow: Flow | None) -> None:
         self._stats = stats
+        self._flow = flow
         self._limits = limits
         self._known_sinks: set[type] = set()
 
     def take_whole(self, opened: Opened) -> bytes | None:
         """Return the body if it has come together with its head and is to be kept in memory as it is."""
         fetch = opened.fetch
+        if self._flow is not None:
+            return None
         content = opened.exchange.take_whole(self._limits.max_body if fetch.max_body is None else fetch.max_body)
         if content is not None:
             self._stats.came(fetch.stats, len(content))
@@ -67,7 +73,11 @@ class Receiver:
         """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
         fetch = opened.fetch
         max_body = usual if fetch.max_body is None else fetch.max_body
-        opened.exchange.accept(max_body, partial(self._stats.came, fetch.stats), begin)
+        if self._flow is None:
+            opened.exchange.accept(max_body, partial(self._stats.came, fetch.stats), begin)
+        else:
+            opened.exchange.accept(max_body, self._flow.counter(fetch.stats, opened.host), begin)
+            opened.exchange.connection.reader.hold_back(BUFFERED)
 
     async def read(self, opened: Opened) -> None:
         """Read the whole body, into memory or into the sink of the list.

@@ -10,6 +10,7 @@ Whoever frees a place sees that it is given out again: a worker takes its next t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -19,9 +20,10 @@ from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.names import Names
-from asyncfetch.errors import FetchError
-from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Outcome
-from asyncfetch.stats import HostStats, Stats
+from asyncfetch.errors import FetchError, HostUnavailable
+from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Host, Lane, Outcome
+from asyncfetch.scheduler.lane import UNQUEUED
+from asyncfetch.stats import HostState, HostStats, Stats
 from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.resolver import Resolver
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from asyncfetch.client.robots import Robots
 
 __all__ = ["Turns"]
+
+_UNAVAILABLE_AT_MOST = 10_000
 
 
 class Turns:
@@ -38,6 +42,8 @@ class Turns:
         frontier: decides whose turn it is.
         stats: counts what is in flight.
         single: the lane of single requests.
+        unavailable: of some of the hosts that were given up, until when, and why, by key: what is for them need not
+            be queued at all.
         starving: called whenever places are free and nothing may go: lists that could be read further.
         closed: the client is closing.
         robots: says what may be queued, where robots.txt is obeyed.
@@ -51,6 +57,7 @@ class Turns:
         self.robots: Robots | None = None
         self._most = frontier.total
         self._answers = 0
+        self.unavailable: dict[str, tuple[float, str]] = {}
         self._group = group
         self._run: Callable[[Fetch], Awaitable[None]] | None = None
         self._loop = asyncio.get_running_loop()
@@ -69,8 +76,11 @@ class Turns:
     def add(self, fetch: Fetch) -> None:
         """Queue a fetch; `pump` gives it its turn."""
         fetch.stats = self._stats_of(fetch.host)
+        fetch.stats.queued += 1
         if self.robots is None or fetch.for_robots or self.robots.admits(fetch):
             self.frontier.add(fetch)
+        if fetch.dropped:
+            fetch.stats.queued -= 1
 
     def again(self, fetch: Fetch, delay: float) -> None:
         """Queue a fetch for another turn, before fresh ones, after `delay` seconds.
@@ -83,9 +93,12 @@ class Turns:
         if fetch.waiter is not None:
             fetch.waiter = self._loop.create_future()
         fetch.stats = self._stats_of(fetch.host)
+        fetch.stats.queued += 1
         at = monotonic() + delay if delay > 0 else 0.0
         if self.robots is None or fetch.for_robots or self.robots.admits(fetch, at):
             self.queue(fetch, at)
+        if fetch.dropped:
+            fetch.stats.queued -= 1
         if fetch.waiter is not None:
             self.pump()
         else:
@@ -102,6 +115,7 @@ class Turns:
 
     def refuse(self, fetch: Fetch, error: FetchError) -> None:
         """End a fetch that is queued nowhere, and will not be."""
+        fetch.stats.queued -= 1
         result = fetch.make_result(None, error)
         self.stats.ended(fetch.stats, result)
         if fetch.waiter is None:
@@ -125,12 +139,33 @@ class Turns:
             await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
+                if fetch.ticket != UNQUEUED:
+                    fetch.stats.queued -= 1
                 self.frontier.drop(fetch)
             elif fetch.refused is None:
                 self.release(fetch, fetch.host, CANCELLED)
             raise
         if fetch.refused is not None:
             raise fetch.refused
+
+    def check_available(self, key: str) -> None:
+        """Do nothing, unless a host was given up and has not rested yet.
+
+        Raises:
+            HostUnavailable: it was.
+        """
+        until, why = self.unavailable.get(key, (math.inf, ""))
+        if until <= monotonic():
+            del self.unavailable[key]
+        elif why:
+            raise HostUnavailable(why, host=key)
+
+    def close_lane(self, lane: Lane) -> int:
+        """Give up everything that waits in a lane, and take no more; return how much that was."""
+        turns = self.frontier.close(lane)
+        for fetch in turns:
+            fetch.stats.queued -= 1
+        return len(turns)
 
     def slow_down(self, host_key: str, seconds_between: float) -> None:
         """Let at least so many seconds pass between two starts at a host (`host:port`), from its next one on."""
@@ -160,17 +195,30 @@ class Turns:
         """Free the places of a turn that is over; `host` is where it went."""
         now = monotonic()
         self.stats.stopped(fetch.stats)
-        self.frontier.finished(host, outcome, now)
-        if outcome is ANSWERED:
-            if self.frontier.total < self._most:
-                self._recover()
-        elif outcome.kind == "throttled":
-            paused = self.frontier.host(host)
-            self.stats.paused(fetch.stats, paused.state, paused.reason, paused.paused_until)
+        changed = self.frontier.finished(host, outcome, now, fetch)
+        if outcome is ANSWERED and self.frontier.total < self._most:
+            self._recover()
+        if changed is not None:
+            self._show(changed, fetch.stats)
+
+    def _show(self, host: Host, stats: HostStats) -> None:
+        """Let people see what has become of a host; and give its new places out, if it has more now."""
+        if stats is self.stats.others:
+            self._loop.call_soon(self.pump)  # nobody knows what its limit was
+            return
+        if host.limit > stats.limit:
+            self._loop.call_soon(self.pump)
+        stats.limit, stats.note = host.limit, host.note
+        if host.given_up_until and len(self.unavailable) < _UNAVAILABLE_AT_MOST:
+            self.unavailable[host.key] = (host.given_up_until, host.why_given_up)
+        if host.state is HostState.OK:
+            self.stats.paused(stats, HostState.OK, host.note, 0.0)
+        else:
+            self.stats.paused(stats, host.state, host.reason, host.paused_until)
 
     def _take(self) -> Fetch | None:
         while (fetch := self.frontier.take(monotonic())) is not None:
-            if not self._names.holds(fetch):
+            if not fetch.load or not self._names.holds(fetch):
                 self.stats.started(fetch.stats)
                 return fetch
         if self.starving and self.has_room:

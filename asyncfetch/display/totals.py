@@ -7,12 +7,13 @@ from collections.abc import Callable
 import msgspec
 
 from asyncfetch.display.rates import Rate
-from asyncfetch.stats import Stats
+from asyncfetch.stats import HostStats, Stats
 
-__all__ = ["Pace", "Totals"]
+__all__ = ["Pace", "Slowest", "Totals"]
 
 _ESTIMATE_WINDOW = 20.0
 _NO_ESTIMATE_BEFORE = 2.0
+_SLOWEST_EVERY = 2.0  # seconds between two looks at all hosts
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,13 +38,17 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pace:
-    """Watches the counters, and knows how fast they grow. What is left is estimated from the last 20 seconds."""
+    """Watches the counters, and knows how fast they grow.
+
+    What is left is estimated from the last 20 seconds, but is not less than what the slowest host will take.
+    """
 
     def __init__(self, stats: Stats, total: Callable[[], int | None], now: float) -> None:
         self._stats = stats
         self._total = total
         self._started = now
         self._rate, self._bytes_rate, self._steady_rate = Rate(), Rate(), Rate(_ESTIMATE_WINDOW)
+        self._slowest = Slowest(stats)
         self.look(now)
 
     def look(self, now: float) -> Totals:
@@ -53,6 +58,8 @@ class Pace:
         left = None
         if total is not None and steady > 0 and seconds >= _NO_ESTIMATE_BEFORE:
             left = max(0, total - counted.done) / steady
+            if counted.done < total:
+                left = max(left, self._slowest.look(now))
         return Totals(
             done=counted.done,
             failed=counted.failed,
@@ -63,3 +70,32 @@ class Pace:
             seconds=seconds,
             left=left,
         )
+
+
+class Slowest:
+    """Estimates when the host will be done that has most to do for its pace; looks at all of them now and then."""
+
+    def __init__(self, stats: Stats) -> None:
+        self._stats = stats
+        self._begun: dict[str, tuple[float, int]] = {}
+        self._ends_at = 0.0
+        self._looked_at = -_SLOWEST_EVERY
+
+    def look(self, now: float) -> float:
+        """Return the seconds until it is done, 0 if nobody knows; only what is queued by now is known."""
+        if now - self._looked_at >= _SLOWEST_EVERY:
+            self._looked_at = now
+            self._ends_at = now + max((self._left(host, now) for host in self._stats.hosts.values()), default=0.0)
+        return max(0.0, self._ends_at - now)
+
+    def _left(self, host: HostStats, now: float) -> float:
+        """How long one host will take, going on as it did since it was first seen; a pause comes on top."""
+        waiting = host.queued + host.in_flight
+        if not waiting:
+            self._begun.pop(host.key, None)
+            return 0.0
+        began, done = self._begun.setdefault(host.key, (now, host.done))
+        pause = max(0.0, host.resumes_at - now)
+        if host.done == done:
+            return pause
+        return pause + (now - began) * waiting / (host.done - done)

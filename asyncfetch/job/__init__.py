@@ -1,7 +1,7 @@
 """A list, run to its end, whatever happens on the way.
 
 `sources` reads the list (`lines` and `formats`: what an entry is; `looking`, `blocks`, `packing`, `sitemaps`,
-`selection`: what its name says); `plan` only looks at it; `runner` lets the client fetch it and knows when to stop
+`selection`: what its name says); `plan` only looks at it; `runner` lets the client fetch it and knows its `ends`
 (`preparing` looks at every entry first, with the records of an `earlier` run); `recorder` writes in batches: bodies
 through `bodies` (what takes one: `filesink`; what they are called: `names` and `naming`; safe directories:
 `folders` and `opening`), then their lines through `journal`. `outcome` is what is left to say, `errors` what can
@@ -16,6 +16,7 @@ file, `compact` tidies it.
 from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.compact import Compacted, compact
 from asyncfetch.job.earlier import Earlier
+from asyncfetch.job.ends import DEADLINE, MAX_FAILURES, TAIL_RATE, Ends, TailSeen
 from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
 from asyncfetch.job.inputs import InputSettings
 from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
@@ -24,15 +25,18 @@ from asyncfetch.job.naming import Naming, check_template
 from asyncfetch.job.outcome import JobOutcome
 from asyncfetch.job.plan import Pace, Plan, Planner
 from asyncfetch.job.preparing import Preparer
-from asyncfetch.job.runner import MAX_FAILURES, Job
+from asyncfetch.job.runner import Job
 from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.job.sources import Place, Sources, open_sources
 
 __all__ = [
+    "DEADLINE",
     "MAX_FAILURES",
+    "TAIL_RATE",
     "Bodies",
     "Compacted",
     "Earlier",
+    "Ends",
     "InputSettings",
     "Job",
     "JobError",
@@ -52,6 +56,7 @@ __all__ = [
     "Safeguard",
     "SourceError",
     "Sources",
+    "TailSeen",
     "check_template",
     "compact",
     "job_file_of",

@@ -25,7 +25,7 @@ class JobOutcome:
         skipped: of those that are ok, what was not fetched because its file was there.
         unchanged: of those that are ok, what has not changed since the run that is refreshed.
         entries: entries in the input, or None if it was not read to its end.
-        stopped_by: why it was stopped before the end of the list, as `Job.stop` was told; `max_failures`; or None.
+        stopped_by: why it was stopped before the end of the list, as `Job.stop` was told; one of `ends`'; or None.
         error: what kept the run from going on, or a source from being read to its end; or None.
     """
 

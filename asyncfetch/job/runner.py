@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import anyio.to_thread
 
 from asyncfetch.errors import InvalidURL, LocalError
 from asyncfetch.job.bodies import Bodies, DiscardSink
+from asyncfetch.job.ends import DEADLINE, FEW_HOSTS, MAX_FAILURES, TAIL_RATE, Ends, Tail, TailSeen
 from asyncfetch.job.errors import JobError, JournalError, OverflowFailed, SourceError
 from asyncfetch.job.journal import Journal
 from asyncfetch.job.outcome import JobOutcome
@@ -27,12 +29,10 @@ from asyncfetch.result import Request, Response, Result
 if TYPE_CHECKING:
     from asyncfetch.client import Client, FetchMany, PartialFactory, Sink
 
-__all__ = ["MAX_FAILURES", "Job"]
-
-MAX_FAILURES = "max_failures"
-"""`JobOutcome.stopped_by` of a run that had more failures than the user allows."""
+__all__ = ["Job"]
 
 _DISCARD = DiscardSink()
+_LOOK_EVERY = 1.0  # seconds
 _GIVING_BACK = 1.0  # seconds that the client has to close what is in flight, when a run is cancelled
 
 
@@ -52,8 +52,9 @@ class Job:
         bodies: Bodies | None = None,
         safeguard: Safeguard | None = None,
         preparer: Preparer | None = None,
-        max_failures: int | None = None,
+        ends: Ends | None = None,
         on_result: Callable[[Result], None] | None = None,
+        on_tail: Callable[[TailSeen], None] | None = None,
     ) -> None:
         """Prepare a run; nothing is touched before `run`.
 
@@ -64,9 +65,10 @@ class Job:
             bodies: where bodies of ok results are saved; None counts them and throws them away as they come.
             safeguard: keeps what it takes to go on with the job after an interruption, beside the journal.
             preparer: looks at every entry first, and may know its result already.
-            max_failures: stop when so many results are not ok, 1 or more; None never does.
+            ends: when to stop before the end of the list; None never does.
             on_result: called with each result as it comes, in the event loop; it should be quick. Messages
                 about invalid entries then name their file and line.
+            on_tail: called once, when only a few hosts are left and hardly anything comes.
 
         Raises:
             JournalError: the results file is one of the sources.
@@ -81,9 +83,10 @@ class Job:
         self._sources = sources
         self._journal = journal
         self._bodies = bodies
-        self._max_failures = max_failures
+        self._ends = ends or Ends()
         self._on_result = on_result
-        self._failures = 0
+        self._on_tail = on_tail
+        self._failures = self._done = 0
         self._safeguard = safeguard
         self._preparer = preparer
         self._recorder = Recorder(
@@ -112,12 +115,15 @@ class Job:
         self._fetching = anyio.CancelScope(deadline=self._deadline)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._recorder.run)
+            watching = anyio.CancelScope()
+            tasks.start_soon(self._watch, watching)
             try:
                 with self._fetching:
                     await self._take_all(self._results)
             except LocalError as error:  # not of one URL: the list itself has ended with it
                 self.outcome.error = OverflowFailed("the list", error.detail)
             finally:
+                watching.cancel()
                 await self._give_back(self._results)
                 self._recorder.close()
         self.outcome.entries = self._sources.total
@@ -168,6 +174,7 @@ class Job:
 
     async def _take_all(self, results: AsyncIterable[Result]) -> None:
         async for result in results:
+            self._done += 1
             if result.error is not None:
                 self._note_failure(result)
             if not self._take(result):
@@ -185,8 +192,37 @@ class Job:
         if isinstance(error, InvalidURL) and isinstance(place, Place):
             error.detail = f"{place}: {error.detail}"
         self._failures += 1
-        if self._failures == self._max_failures:
+        if self._ends.are_too_many(self._failures, self._done):
             self.stop(MAX_FAILURES)
+
+    async def _watch(self, scope: anyio.CancelScope) -> None:
+        """Look at the clock, and at what is left, once a second."""
+        started, tail, is_told = anyio.current_time(), Tail(), False
+        ends_at = inf if self._ends.deadline is None else started + self._ends.deadline
+        with scope:
+            while True:
+                await anyio.sleep(min(_LOOK_EVERY, max(0.0, ends_at - anyio.current_time())))
+                now = anyio.current_time()
+                if now >= ends_at:
+                    self.stop(DEADLINE)
+                    return
+                seen = self._look_at_tail(tail, now)
+                if seen is None:
+                    continue
+                if self._ends.tail_rate is not None and seen.rate < self._ends.tail_rate:
+                    self.stop(TAIL_RATE)
+                    return
+                if seen.is_worth_a_word and not is_told and self._on_tail is not None:
+                    is_told = True
+                    self._on_tail(seen)
+
+    def _look_at_tail(self, tail: Tail, now: float) -> TailSeen | None:
+        """Take the counts once the whole list has been read; before that, more hosts may come."""
+        if self._sources.total is None:
+            return None
+        busy = (host.key for host in self._client.stats if host.queued or host.in_flight)
+        left = self._sources.total - self.outcome.earlier - self._done
+        return tail.look(now, self._done, left, list(islice(busy, FEW_HOSTS + 1)))
 
     async def _give_back(self, results: FetchMany) -> None:
         """Close what is still in flight, also while being cancelled."""

@@ -20,8 +20,9 @@ Where a queue is. Every queue has something to give, and is in exactly one of th
 
 What always holds, between any two calls:
 
-1. `in_flight` is the sum over all hosts, at most `total`, and no host has more in flight than its limit.
-2. A host exists while something is in flight or queued for it or its pause is not over, and no longer.
+1. `in_flight` is the sum over all hosts, at most `total`, and no host gets a turn while it has its limit in flight.
+2. A host exists while something is in flight or queued for it or its pause is not over, and no longer; of some of
+   those that are gone, it is remembered what was learnt (`registry.py`).
 3. If a host may go and its line is not empty, then a queue of a lane that is not paused has been called, so the
    line cannot be forgotten. Hence: whoever pauses, drops or closes what was called, calls the next; and a called
    queue that has had its turn calls the next if the host may still go.
@@ -47,9 +48,10 @@ import math
 from random import Random
 from typing import Generic, TypeVar
 
-from asyncfetch.scheduler.host import ANSWERED, Host, Outcome
+from asyncfetch.scheduler.host import Host
 from asyncfetch.scheduler.lane import QUEUED, UNQUEUED, Lane, Queue, QueuedHost, Turn
 from asyncfetch.scheduler.manners import Manners
+from asyncfetch.scheduler.outcome import ANSWERED, Outcome
 from asyncfetch.scheduler.pace import Pace
 from asyncfetch.scheduler.registry import HostsOwn, Registry
 from asyncfetch.scheduler.ring import Ring
@@ -143,8 +145,6 @@ class Frontier(Generic[T]):
             turn.ticket = UNQUEUED
         return turns
 
-    # Turns
-
     def add(self, turn: T, *, front: bool = False) -> None:
         """Queue a turn for its host, in its lane; `front` is for one that comes again.
 
@@ -213,8 +213,11 @@ class Frontier(Generic[T]):
             self._park(queue)
         return None
 
-    def finished(self, key: str, outcome: Outcome, now: float) -> None:
+    def finished(self, key: str, outcome: Outcome, now: float, turn: T | None = None) -> Host | None:
         """Free the two places of a turn that was taken for the host `key`, and let the host learn from it.
+
+        Without `turn` itself, it counts as begun alone and now. Returns the host, if its limit, its pause or what
+        there is to say of it may have changed.
 
         Raises:
             KeyError: nothing was taken for that host.
@@ -222,13 +225,16 @@ class Frontier(Generic[T]):
         host = self.hosts[key]
         host.in_flight -= 1
         self.in_flight -= 1
-        if outcome is not ANSWERED:
-            self._settle(host, outcome, now)
+        host.credit -= 1
+        changed = outcome is not ANSWERED or host.credit <= 0
+        if changed:
+            self._settle(host, outcome, now, turn)
         if host.line.first is not None:
             if host.called is None and host.may_go(now):
                 self._call(host)
         elif not host.queues and host.is_neutral:
             self._registry.forget(host)
+        return host if changed else None
 
     def slow_down(self, key: str, seconds: float) -> None:
         """Let at least so many seconds pass between two starts at a host, from its next start on."""
@@ -247,9 +253,7 @@ class Frontier(Generic[T]):
         if host.called is None:
             self._call(host)
         if not host.queues and host.is_neutral:
-            del self.hosts[key]
-
-    # Looking
+            self._registry.forget(host)
 
     def wake_at(self) -> float | None:
         """Say when time alone may make `take` give something, or None if it never will.
@@ -276,8 +280,6 @@ class Frontier(Generic[T]):
     def peek(self, key: str) -> Host | None:
         """Return a host's state if the frontier has anything to do with it at the moment."""
         return self.hosts.get(key)
-
-    # Inside
 
     def _refuse(self, turn: T) -> None:
         """Drop a turn that can no longer be queued."""
@@ -316,9 +318,11 @@ class Frontier(Generic[T]):
         lane.queued -= 1
         host.in_flight += 1
         self.in_flight += 1
+        turn.began = now
+        turn.load = host.in_flight
         queue.ring.first = queue.after
-        if host.pace is not None:
-            self._pause(host, now)
+        if host.is_special:
+            self._start(turn, host, now)
         if self._pace is not None:
             self._pace.start(now)
         if host.queues > 1 or host.called is not None:
@@ -369,17 +373,17 @@ class Frontier(Generic[T]):
         lane.listed = False
         self._lanes.leave(lane)
 
-    def _settle(self, host: QueuedHost, outcome: Outcome, now: float) -> None:
+    def _settle(self, host: QueuedHost, outcome: Outcome, now: float, turn: T | None) -> None:
         """Let a host's state move, and remember when its pause ends if that is new."""
         was_paused = host.paused_until
-        host.settle(outcome, now, self._rng)
+        host.settle(outcome, now, self._rng, turn)
         if host.paused_until and not was_paused:
             self._waits.watch(host)
 
-    def _pause(self, host: QueuedHost, now: float) -> None:
-        """Count a start at a host that has a pace, and remember when the next one may be."""
+    def _start(self, turn: T, host: QueuedHost, now: float) -> None:
+        """Tell a host of a start that wants to know, and remember when the next one may be."""
         was_paused = host.paused_until
-        host.started(now)
+        host.started(turn, now)
         if host.paused_until and not was_paused:
             self._waits.watch(host)
 

@@ -30,15 +30,24 @@ class Turn:
         lane: whose turn it is. It stays.
         dropped: it was given up and will never come out. Only the frontier sets this.
         ticket: the frontier's own: `UNQUEUED`, `QUEUED`, or the number under which it waits for a time or is held.
+        began, load: when it was given out last, and how many turns were then in flight at its host, itself
+            included. A `load` of 0 says that the host was given up: it is not to be sent.
     """
 
-    __slots__ = ("dropped", "host", "lane", "ticket")
+    __slots__ = ("began", "dropped", "host", "lane", "load", "ticket")
+
+    began: float
+    load: int
 
     def __init__(self, host: str, lane: Lane) -> None:
         self.host = host
         self.lane = lane
         self.dropped = False
         self.ticket = UNQUEUED
+
+    def latency(self, now: float) -> float:
+        """Return how many seconds it took from its start to the head of the answer, as far as that is known."""
+        return now - self.began
 
 
 class QueuedHost(Host):

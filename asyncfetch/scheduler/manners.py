@@ -60,6 +60,10 @@ class Manners:
             delay=self.delay if settings.delay is None else settings.delay,
         )
 
+    def with_delay(self, seconds: float) -> Manners:
+        """Put another delay over these."""
+        return replace(self, delay=seconds)
+
     def make_pace(self) -> Pace | None:
         """Return the pace at which requests may start, or None if it does not matter.
 

@@ -30,7 +30,10 @@ class Pace:
 
     def start(self, now: float) -> float:
         """Count one start; return when the next one may be."""
-        self.next_at = max(self.next_at, now - self.lateness) + self.interval
+        if self.next_at:
+            self.next_at = max(self.next_at, now - self.lateness) + self.interval
+        else:  # the first one cannot be late
+            self.next_at = now + self.interval
         return self.next_at
 
     def spend(self, amount: int, now: float) -> float:

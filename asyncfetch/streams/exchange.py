@@ -47,6 +47,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_before",
         "_body",
         "_decoder",
         "_framing",
@@ -91,7 +92,7 @@ class Exchange:
         """
         connection = self.connection
         reader = connection.reader
-        before = reader.received
+        before = self._before = reader.received
         sent = monotonic()
         connection.expect_head(sent, timeouts, total_at)
         connection.write(request)
@@ -104,6 +105,11 @@ class Exchange:
         self.ttfb = monotonic() - sent
         self._parser = parser
         self._framing = choose_framing(head, method)
+
+    @property
+    def was_silent(self) -> bool:
+        """Whether not a byte has come since the request was sent."""
+        return self.connection.reader.received == self._before
 
     def take_whole(self, max_body: int | None) -> bytes | None:
         """Return the whole content if it has come together with the head, as that of most small answers does.
@@ -128,11 +134,12 @@ class Exchange:
         """Bytes of the body as sent, or None if only its end will tell."""
         return self._framing if isinstance(self._framing, int) else None
 
-    def accept(self, max_body: int | None, on_wire: Callable[[int], None], begin: int = 0) -> None:
+    def accept(self, max_body: int | None, on_wire: Callable[[int], float | None], begin: int = 0) -> None:
         """Prepare to read the content: choose the decoder, and allow `max_body` decoded bytes, None any number.
 
-        `on_wire` is told the number of body bytes as they come, as sent. `begin` bytes of the content have come
-        with earlier answers; they count as if they had come with this one.
+        `on_wire` is told the number of body bytes as they come, as sent; it may return seconds to wait before more
+        are read. `begin` bytes of the content have come with earlier answers; they count as if they had come with
+        this one.
 
         Raises:
             DecodingError: the content coding is not known.
@@ -176,7 +183,7 @@ class Exchange:
         """
         body = self._body
         if body is None:
-            return self._give_whole()
+            return await self._give_whole()
         if self._pieces is not None:
             await asyncio.sleep(0)  # decoding took its time; others have waited long enough
             if not body.complete:
@@ -184,7 +191,9 @@ class Exchange:
             return self._some_pieces(self._pieces)
         data = await body.read()
         self.wire += len(data)
-        self._on_wire(len(data))
+        wait = self._on_wire(len(data))
+        if wait:
+            await asyncio.sleep(wait)
         if self._decoder is not None:
             self._pieces = self._decode(data, body, self._decoder)
             return self._some_pieces(self._pieces)
@@ -193,13 +202,15 @@ class Exchange:
             check_growth(self.decoded, self.wire, self._max_body)
         return (data,) if data else ()
 
-    def _give_whole(self) -> Iterable[bytes]:
+    async def _give_whole(self) -> Iterable[bytes]:
         """Give the content that has come with the head, once."""
         whole, self._whole = self._whole, b""
         if not whole:
             return ()
         self.decoded = self.wire = len(whole)
-        self._on_wire(len(whole))
+        wait = self._on_wire(len(whole))
+        if wait:
+            await asyncio.sleep(wait)
         return (whole,)
 
     def _decode(self, data: bytes, body: Body, decoder: Decoder) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from asyncfetch.streams.wire import WireReader
 
 __all__ = [
     "HEAD_LIMIT",
+    "WISHES",
     "Framing",
     "Head",
     "HeadParser",
@@ -40,6 +41,17 @@ _BLANKS = b" \t"
 _FOLDS = (b" ", b"\t")
 _START = b"HTTP/1."
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding"})
+WISHES = b"wishes"  # no field's name: the key of all those by which a server says how it wants to be asked
+_KEYS = {name: name for name in _FRAMING_FIELDS} | dict.fromkeys(
+    (
+        b"retry-after",
+        b"ratelimit",
+        b"ratelimit-reset",
+        b"x-ratelimit-reset",
+        b"x-rate-limit-reset",
+    ),
+    WISHES,
+)
 
 
 # --- RFC 9112 sections 4 and 5: the head of a response
@@ -53,7 +65,8 @@ class Head:
         status: 100 to 999.
         reason: the reason phrase; may be empty.
         fields: (name, value) as received, in order; values without blanks around them.
-        framing: values of the fields that frame the message, by lower-case name.
+        framing: values of the fields that frame the message, by lower-case name; those by which a server says how
+            it wants to be asked (Retry-After, RateLimit and their kin) are together under `WISHES`.
     """
 
     __slots__ = ("fields", "framing", "minor", "reason", "status")
@@ -160,7 +173,7 @@ class HeadParser:
         return start
 
     def _learn_field(self, line: bytes) -> tuple[tuple[bytes, bytes], bytes | None]:
-        """Check a field line; return name and value, and the name in lower case if it frames messages."""
+        """Check a field line; return name and value, and under which key it is to be found again, if it is."""
         _check_line(line)
         name, colon, value = line.partition(b":")
         if not colon:
@@ -168,8 +181,7 @@ class HeadParser:
         if not _TOKEN.fullmatch(name):
             raise MalformedMessage(f"a header line has no valid name: {shown(line)}")
         field = (name, value.strip(_BLANKS))
-        lower = name.lower()
-        key = lower if lower in _FRAMING_FIELDS else None
+        key = _KEYS.get(name.lower())
         if len(line) <= _REMEMBERED_UP_TO:
             if len(self._fields) >= _REMEMBERED_AT_MOST:
                 self._fields.clear()

@@ -177,6 +177,10 @@ class WireReader(asyncio.StreamReader):
         """Whether the peer is who keeps us waiting: all that came has been taken out."""
         return self.received == self.consumed and not self.pending
 
+    def hold_back(self, limit: int) -> None:
+        """Buffer no more than about twice `limit` bytes from now on: the peer is to wait, not our memory."""
+        self._limit = limit
+
     def describe_end(self) -> str:
         """Say how the stream ended, as a part of a sentence."""
         if isinstance(self.lost, ConnectionResetError):

@@ -46,6 +46,8 @@ def test_options_and_hosts_are_read(here: Path) -> None:
         [host."*.example.org"]
         limit = 2
         limit-rate = "1M"
+        rate = "30/m"
+        delay = 0
         headers = { X-One = "1" }
         timeouts = { read = 2.5, total = "60" }
         [host."[::1]:8080"]
@@ -57,7 +59,8 @@ def test_options_and_hosts_are_read(here: Path) -> None:
     assert config.options == {"jobs": 7, "max-filesize": "10M", "header": ["A: 1", "B: 2"]}
     first, second = config.hosts.values()
     assert list(config.hosts) == ["*.example.org", "[::1]:8080"]
-    assert (first.number("limit"), first.number("limit_rate"), first.number("rate")) == (2, 1 << 20, None)
+    assert (first.number("limit"), first.number("limit_rate"), second.number("rate")) == (2, 1 << 20, None)
+    assert (first.number("rate"), first.number("delay")) == (0.5, 0.0)
     assert (first.header_pairs(), first.timeouts.seconds()) == ([("X-One", "1")], {"read": 2.5, "total": 60.0})
     assert (second.user, second.password) == ("me", "a:b")
     assert repr(second) == "HostSection(user, password)"
@@ -95,6 +98,11 @@ def test_an_empty_file_says_nothing() -> None:
             "a.toml, [host.\"a.org\"]: 'limt' is no setting of a host; did you mean limit?",
         ),
         ("[host.'a.org']\nlimit = 0", "a.toml, [host.\"a.org\"]: limit: '0' is not a whole number from 1 to "),
+        (
+            "[host.'a.org']\nrate = '5/d'",
+            "a.toml, [host.\"a.org\"]: rate: '5/d' is not a rate: give a number a second",
+        ),
+        ("[host.'a.org']\nlimit-rate = 0", 'a.toml, [host."a.org"]: limit-rate: a speed of 0 would never end'),
         ("[host.'a.org']\ndelay = 'x'", "a.toml, [host.\"a.org\"]: delay: 'x' is not a time"),
         (
             "[host.'a.org'.timeouts]\ntotl = 3",

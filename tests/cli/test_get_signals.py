@@ -98,7 +98,7 @@ def test_keys_on_a_terminal(fault_server: FaultServer, urls: Path, tmp_path: Pat
     fault_server.route("*", Script(Silence()))
     with Terminal("get", urls, "-o", tmp_path / "r.jsonl") as terminal:
         terminal.until("in flight")
-        wait_for(lambda: fault_server.seen.in_progress == 6)
+        wait_for(lambda: fault_server.seen.in_progress == 4)
         terminal.type(CTRL_C)
         terminal.until("SIGINT: 6 requests in flight have 5 s to finish; Ctrl-C again leaves at once")
         terminal.type(CTRL_C)

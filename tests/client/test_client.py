@@ -27,6 +27,7 @@ from asyncfetch import (
     Limits,
     MalformedMessage,
     Network,
+    Politeness,
     ReadTimeout,
     Redirects,
     Request,
@@ -707,7 +708,8 @@ class TestFailures:
         urls += [f"http://127.0.0.1:{unused_port()}/", "nonsense", "http://nowhere.invalid/"]
         server.seen._log = type(server.seen._log)(maxlen=0)
         limits = Limits(max_body=1000, per_host=20)
-        async with Client(limits=limits, retry=ONCE, redirects=Redirects(most=1)) as client:
+        steady = Politeness(adapt=False, failures=None)
+        async with Client(limits=limits, retry=ONCE, redirects=Redirects(most=1), politeness=steady) as client:
 
             async def fail(number: int) -> int:
                 entries = (urls[n % len(urls)] for n in range(number))

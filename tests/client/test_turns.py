@@ -277,7 +277,7 @@ class TestClock:
     async def test_is_set_again_after_it_went_off_in_vain(self, server: FaultServer) -> None:
         """Of two back-offs the second is not forgotten, when the first ends while there is no place."""
         for path in ("/1", "/2"):
-            server.route(path, Sequence(Reply(503), Reply(200)))
+            server.route(path, Sequence(Reply(500), Reply(200)))
         server.route("/slow", Reply(200, delay=0.03))
         async with Client(limits=Limits(total=1), retry=Retry(attempts=2, backoff=1.0)) as client:
             client._engine._random = Given(0.005, 0.06)

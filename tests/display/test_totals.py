@@ -42,3 +42,27 @@ def test_a_total_that_was_too_small_leaves_nothing(stats: Stats, clock: Clock, f
     pace = Pace(stats, lambda: 5, clock.now)
     finish(times=10)
     assert pace.look(clock.now + 5).left == 0
+
+
+def test_the_slowest_host_is_waited_for(stats: Stats, clock: Clock, finish: Finish) -> None:
+    """A host with much to do for its pace, or with a long pause, takes longer than the average says."""
+    pace = Pace(stats, lambda: 1000, clock.now)
+    slow = stats.host("slow:80")
+    slow.queued = 50
+    for _ in range(40):
+        clock.now += 0.25
+        finish(times=20)
+        slow.done += 1 if _ % 4 == 0 else 0
+        totals = pace.look(clock.now)
+    assert totals.left is not None
+    assert 40 <= totals.left <= 70
+    slow.resumes_at = clock.now + 100
+    clock.now += 2
+    totals = pace.look(clock.now)
+    assert totals.left is not None
+    assert 130 <= totals.left <= 170
+    slow.queued = 0
+    clock.now += 2
+    totals = pace.look(clock.now)
+    assert totals.left is not None
+    assert totals.left < 20

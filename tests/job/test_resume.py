@@ -11,7 +11,17 @@ import msgspec
 import pytest
 
 from asyncfetch.client import Client
-from asyncfetch.job import Bodies, Job, JobOutcome, JournalError, Safeguard, SourceError, open_journal, open_sources
+from asyncfetch.job import (
+    Bodies,
+    Ends,
+    Job,
+    JobOutcome,
+    JournalError,
+    Safeguard,
+    SourceError,
+    open_journal,
+    open_sources,
+)
 from asyncfetch.job.recorded import read_back
 from asyncfetch.record import Record
 from asyncfetch.settings import Limits, Retry
@@ -59,7 +69,9 @@ async def go_on(
             open_journal(results, go_on=True, try_again=try_again) as journal,
             Safeguard(journal, opened, {}, bodies) as safeguard,
         ):
-            job = Job(client, opened, journal=journal, bodies=bodies, safeguard=safeguard, max_failures=most)
+            job = Job(
+                client, opened, journal=journal, bodies=bodies, safeguard=safeguard, ends=Ends(max_failures=most)
+            )
             return await job.run()
     finally:
         if bodies is not None:

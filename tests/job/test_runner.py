@@ -18,6 +18,7 @@ from asyncfetch.client import Client
 from asyncfetch.job import (
     MAX_FAILURES,
     Bodies,
+    Ends,
     Job,
     JobOutcome,
     JournalError,
@@ -164,7 +165,7 @@ async def test_too_many_failures(client: Client, server: FaultServer, tmp_path: 
             client,
             sources,
             journal=journal,
-            max_failures=3,
+            ends=Ends(max_failures=3),
             on_result=lambda _: stopped.append(job.outcome.stopped_by),
         )
         outcome = await job.run()

@@ -19,12 +19,32 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, THROTTLED, Frontier, Lane, Outcome, Turn
+from asyncfetch.scheduler import (
+    ANSWERED,
+    CANCELLED,
+    FAILED,
+    SILENT,
+    THROTTLED,
+    Frontier,
+    Lane,
+    Manners,
+    Outcome,
+    Turn,
+)
 from asyncfetch.scheduler.lane import Queue
 from asyncfetch.settings import Limits
 
 HOSTS = ("a:80", "b:80", "c:80", "d:80")
-OUTCOMES = (ANSWERED, FAILED, CANCELLED, THROTTLED)
+OUTCOMES = (ANSWERED, ANSWERED, FAILED, CANCELLED, THROTTLED, SILENT, SILENT, Outcome("busy"))
+MANNERS = (
+    None,
+    Manners(3, backoff=0.0),
+    Manners(3, rate=2.0),
+    Manners(2, delay=5.0, failures=3, probes=(1.0, 2.0)),
+    Manners(8, adapt=True, failures=2, probes=(1.0,), rest=7.0),
+    Manners(1, adapt=True, failures=1, probes=(), rest=1.0),
+    Manners(6, adapt=True, rate=0.5, longest_pause=60.0),
+)
 
 
 class NoChance(Random):
@@ -44,8 +64,9 @@ class Model:
         pauses: the end of each host's pause.
     """
 
-    def __init__(self, total: int, per_host: int) -> None:
-        self.frontier: Frontier[Turn] = Frontier(Limits(total=total, per_host=per_host), NoChance())
+    def __init__(self, total: int, per_host: int, manners: Manners | None = None) -> None:
+        limits = Limits(total=total, per_host=per_host)
+        self.frontier: Frontier[Turn] = Frontier(limits, NoChance(), manners=manners)
         self.total, self.per_host = total, per_host
         self.now = 1000.0
         self.number = 0
@@ -80,10 +101,19 @@ class Model:
 
     def finish(self, which: int, outcome: Outcome) -> Turn:
         turn, host = self.in_flight.pop(which % len(self.in_flight))
-        self.frontier.finished(host, outcome, self.now)
+        outcome = outcome if turn.load else CANCELLED
+        self.frontier.finished(host, outcome, self.now, turn)
+        self.see(host)
         if outcome.retry_after:
-            self.pauses[host] = max(self.pauses.get(host, 0.0), self.now + outcome.retry_after)
+            assert self.pauses[host] >= self.now + outcome.retry_after
         return turn
+
+    def see(self, host: str) -> None:
+        """Believe what a host says of its own pause and limit; that is tested elsewhere."""
+        state = self.frontier.hosts.get(host)
+        if state is not None and state.paused_until:
+            assert state.paused_until >= self.pauses.get(host, 0.0)
+            self.pauses[host] = state.paused_until
 
     def drop(self, which: int) -> None:
         turns = [*self.queued(), *(turn for _, _, turn in self.delayed), *(turn for turn, _ in self.in_flight)]
@@ -121,6 +151,7 @@ class Model:
         queue = self.again[turn.lane, turn.host] or self.fresh[turn.lane, turn.host]
         assert queue.pop(0) is turn
         self.in_flight.append((turn, turn.host))
+        self.see(turn.host)
         return turn
 
     # What follows
@@ -138,11 +169,14 @@ class Model:
     def load(self, host: str) -> int:
         return sum(key == host for _, key in self.in_flight)
 
+    def is_full(self, host: str) -> bool:
+        return self.load(host) >= self.frontier.limit_of(host)
+
     def possible(self) -> set[Turn]:
         """The turns that may go now."""
         if len(self.in_flight) >= self.total:
             return set()
-        free = [host for host in HOSTS if self.load(host) < self.per_host and host not in self.pauses]
+        free = [host for host in HOSTS if not self.is_full(host) and host not in self.pauses]
         return {turn for turn in self.queued() if turn.host in free and not turn.lane.paused}
 
     def check_wake_at(self) -> None:
@@ -154,7 +188,7 @@ class Model:
         times = [
             max(at, self.pauses.get(turn.host, 0.0))
             for at, turn in [(0.0, turn) for turn in self.queued()] + [(at, turn) for at, _, turn in self.delayed]
-            if not turn.lane.paused and self.load(turn.host) < self.per_host
+            if not turn.lane.paused and not self.is_full(turn.host)
         ]
         if wake_at is None:
             assert not times
@@ -227,9 +261,14 @@ SECONDS = st.sampled_from([0.0, 0.5, 1.0, 5.0, 60.0])
 class FrontierMachine(RuleBasedStateMachine):
     """Random steps, shrunk to the shortest sequence that breaks a promise."""
 
-    @initialize(total=st.integers(1, 6), per_host=st.integers(1, 3), lanes=st.integers(1, 4))
-    def start(self, total: int, per_host: int, lanes: int) -> None:
-        self.model = Model(total, per_host)
+    @initialize(
+        total=st.integers(1, 6),
+        per_host=st.integers(1, 3),
+        lanes=st.integers(1, 4),
+        manners=st.sampled_from(MANNERS),
+    )
+    def start(self, total: int, per_host: int, lanes: int, manners: Manners | None) -> None:
+        self.model = Model(total, manners.most if manners else per_host, manners)
         self.model.lanes = [self.model.frontier.lane() for _ in range(lanes)]
 
     def lane_of(self, which: int) -> Lane:
@@ -307,7 +346,8 @@ def test_every_promise_holds_in_any_order_of_steps() -> None:
 
 def one_random_run(rng: Random) -> None:
     """As the machine, but quick and long: no shrinking, the seed tells the run."""
-    model = Model(rng.randint(1, 8), rng.randint(1, 4))
+    manners = rng.choice(MANNERS)
+    model = Model(rng.randint(1, 8), manners.most if manners else rng.randint(1, 4), manners)
     model.lanes = [model.frontier.lane() for _ in range(rng.randint(1, 4))]
     steps: list[Callable[[], object]] = [
         lambda: model.add(rng.choice(model.lanes), rng.choice(HOSTS), rng.random() < 0.2),

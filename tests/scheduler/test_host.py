@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, THROTTLED, Host, Outcome
+from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, SILENT, Host, Outcome
 from asyncfetch.scheduler.manners import Manners
 from asyncfetch.settings import Retry
 from asyncfetch.stats import HostState
@@ -42,18 +42,16 @@ def test_a_full_host_may_not_be_contacted() -> None:
     assert not host.is_neutral
 
 
-@pytest.mark.parametrize(
-    "outcome", [ANSWERED, CANCELLED, FAILED, THROTTLED, Outcome("ok", 5.0), Outcome("failed", 5.0)]
-)
-def test_only_a_wait_that_the_host_asked_for_pauses_it(outcome: Outcome) -> None:
-    """Nothing but `throttled` with a Retry-After has an effect so far."""
+@pytest.mark.parametrize("outcome", [ANSWERED, CANCELLED, FAILED, SILENT, Outcome("busy")])
+def test_one_outcome_alone_does_not_pause_a_host(outcome: Outcome) -> None:
+    """An answer, a failure, a 503: that is this URL's own."""
     assert settled(outcome).is_neutral
 
 
 @pytest.mark.parametrize("asked", [0.0, -1.0, float("nan")])
 def test_a_wait_that_is_none_does_not_pause(asked: float) -> None:
     """Zero and what makes no sense is no pause."""
-    assert settled(Outcome("throttled", asked)).is_neutral
+    assert settled(Outcome("asked", asked)).is_neutral
 
 
 @given(st.floats(0.001, 1e12), st.floats(0, 1e6), st.integers(0, 1000))

@@ -1,0 +1,120 @@
+"""The options about politeness and early ends, through the real command."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from asyncfetch.testing import FaultServer, Reply, SeenRequest, unused_port
+from tests.cli.command import read_records, run
+
+pytestmark = pytest.mark.slow
+
+SLOW = Reply(200, b"x", delay=0.2)
+
+
+def urls(server: FaultServer, folder: Path, number: int) -> Path:
+    path = folder / "urls.txt"
+    path.write_text("".join(server.url(f"/{n}\n") for n in range(number)))
+    return path
+
+
+def test_a_deadline_ends_the_job_and_c_goes_on(fault_server: FaultServer, tmp_path: Path) -> None:
+    """What was not fetched has no record, is counted, and is fetched by the next run; exit status 4."""
+    fault_server.route("*", SLOW)
+    results = tmp_path / "r.jsonl"
+    ran = run("get", urls(fault_server, tmp_path, 60), "-o", results, "--deadline", "1")
+    done = len(read_records(results))
+    assert ran.status == 4
+    assert 0 < done < 60
+    assert f"{60 - done} not done" in ran.err
+    assert "stopped by --deadline: what was not done has no record" in ran.err
+    assert "go on with: asyncfetch get -c -o" in ran.err
+    fault_server.route("*", Reply())
+    again = run("get", "-c", "-o", results)
+    assert again.status == 0
+    assert sorted(record["n"] for record in read_records(results)) == list(range(1, 61))
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "stopped"),
+    [("20%", 4, True), ("40%", 3, False), ("30", 4, True), ("99%", 3, False)],
+)
+def test_too_many_failures_end_the_job(
+    fault_server: FaultServer, tmp_path: Path, option: str, status: int, stopped: bool
+) -> None:
+    """A number, or a share of at least 50 results."""
+
+    def answer(request: SeenRequest) -> Reply:
+        return Reply(404) if int(request.path[1:]) % 3 == 0 else Reply()
+
+    fault_server.route("*", answer)
+    ran = run("get", urls(fault_server, tmp_path, 200), "-o", "-", "--max-failures", option)
+    assert ran.status == status
+    assert ("stopped by --max-failures" in ran.err) is stopped
+    assert (len(ran.records) < 200) is stopped
+
+
+def test_rate_and_delay_hold(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Requests start that far apart, and go on so after -c."""
+    fault_server.route("*", Reply())
+    listed = urls(fault_server, tmp_path, 8)
+    assert run("get", listed, "-o", "-", "--rate", "20/s", "--no-adapt").status == 0
+    times = [request.time for request in fault_server.seen.log]
+    assert times[-1] - times[0] >= 7 / 20 - 0.05
+    results = tmp_path / "r.jsonl"
+    assert run("get", listed, "-o", results, "--delay", "0.1", "--deadline", "0.4").status == 4
+    assert run("get", "-c", "-o", results).status == 0
+    times = [request.time for request in fault_server.seen.log[8:]]
+    gaps = sorted(after - before for before, after in pairwise(times))
+    assert gaps[1] > 0.08  # between the two runs nobody waits
+
+
+def test_a_slow_line_for_all_bodies(fault_server: FaultServer) -> None:
+    """Bytes a second, over everything."""
+    fault_server.route("/large", Reply(200, b"x" * 300_000))
+    ran = run("get", fault_server.url("/large"), "-o", "-", "--limit-rate", "300k/s")
+    assert ran.status == 0
+    assert ran.records[0]["t"]["total"] > 0.6
+
+
+def test_a_dead_host_is_given_up_and_said_so(tmp_path: Path) -> None:
+    """Its records say why, the summary counts them; nobody waits for each of them."""
+    dead = tmp_path / "dead.txt"
+    port = unused_port()
+    dead.write_text("".join(f"http://127.0.0.1:{port}/{n}\n" for n in range(2000)))
+    ran = run("get", dead, "-o", "-")
+    assert ran.status == 3
+    assert ran.seconds < 25
+    assert len(ran.records) == 2000
+    assert ran.codes.count("host.unavailable") > 1990
+    message = ran.records[-1]["error"]["message"]
+    assert message.startswith("the host was given up after 8 failures in a row: connection refused")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--rate", "0"], "'0' is not a rate: give a number a second, such as 5, 0.5/s or 30/m"),
+        (["--rate", "fast"], "'fast' is not a rate"),
+        (["--global-rate", "-1"], "'-1' is not a rate"),
+        (["--tail-rate", "1/d"], "'1/d' is not a rate"),
+        (["--delay", "-1"], "'-1' is not a time: give seconds, 0 or more, such as 1 or 0.5"),
+        (["--limit-rate", "0"], "a speed of 0 would never end"),
+        (["--limit-rate", "x"], "'x' is not a size"),
+        (["--max-failures", "100%"], "'100%' is not a share: give a percentage below 100, such as 5%"),
+        (["--max-failures", "x%"], "'x%' is not a share"),
+        (["--max-failures", "0"], "'0' is not a whole number"),
+        (["--deadline", "0"], "'0' is not a time"),
+        (["--max-wait", "soon"], "'soon' is not a time"),
+    ],
+)
+def test_nonsense_is_refused_in_a_sentence(arguments: list[str], sentence: str) -> None:
+    """Before anything is fetched; the option is named."""
+    ran = run("get", "http://127.0.0.1:9/", *arguments)
+    assert ran.status == 2
+    assert arguments[0] in ran.err
+    assert sentence in ran.err
+    assert ran.err.count("\n") == 1

@@ -1,0 +1,342 @@
+"""Politeness through real sockets: what servers see of it, and what becomes of the list."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from contextlib import AsyncExitStack
+from time import monotonic, process_time
+
+import pytest
+
+from asyncfetch import Client, HostSettings, HostState, HostUnavailable, Politeness, Result, Retry, Timeouts
+from asyncfetch.testing import (
+    Answer,
+    Close,
+    FaultServer,
+    Reply,
+    Script,
+    SeenRequest,
+    Sequence,
+    Silence,
+    blackhole,
+    redirect,
+    unused_port,
+)
+
+ONE, TWO, THREE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
+QUICK = Politeness(probes=(0.02, 0.04, 0.08))
+X = Reply(200, b"x")
+
+
+async def all_of(client: Client, urls: list[str]) -> list[Result]:
+    return [result async for result in client.fetch_many(urls)]
+
+
+def codes(results: list[Result]) -> Counter[str]:
+    return Counter(result.code or "ok" for result in results)
+
+
+# --- pauses that were asked for
+
+
+@pytest.mark.slow
+async def test_one_host_of_three_asks_for_time() -> None:
+    """The other two finish as if alone; its requests come when it said, and within two seconds more."""
+
+    def busy_at_first(request: SeenRequest) -> Reply:
+        is_early = request.host.startswith(THREE) and request.time < begun + 1.0
+        return Reply(429, headers={"Retry-After": "1"}) if is_early else X
+
+    async with FaultServer({"*": busy_at_first}, addresses=(ONE, TWO, THREE)) as server:
+        urls = [server.url(f"/{n}", host) for n in range(60) for host in (ONE, TWO, THREE)]
+        async with Client() as client:
+            begun, ended = monotonic(), dict[str, float]()
+            async for result in client.fetch_many(urls):
+                assert result.ok
+                assert result.attempts == 1
+                ended[result.url.split("/")[2].partition(":")[0]] = monotonic() - begun
+    assert ended[ONE] < 0.9
+    assert ended[TWO] < 0.9
+    refused = [request for request in server.seen.log if request.host.startswith(THREE)]
+    late = [request.time - begun for request in refused if request.time > begun + 0.9]
+    assert len(late) == 60
+    assert min(late) >= 1.0
+    assert max(late) <= 3.0
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Retry-After": "0.5"},
+        {"Retry-After": "-1"},
+        {"Retry-After": "nan"},
+        {"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"},
+        {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "-5"},
+    ],
+)
+async def test_garbage_is_not_waited_for(fields: dict[str, str]) -> None:
+    """It is tried again as if nothing had been said."""
+    routes = {"/": Sequence(Reply(503, headers=fields), X)}
+    async with FaultServer(routes) as server, Client(retry=Retry(backoff=0.01)) as client:
+        async with asyncio.timeout(3):
+            assert (await client.get(server.url())).content == b"x"
+        assert client.stats.total.retries == 1
+
+
+@pytest.mark.parametrize("value", ["9999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_a_wait_without_an_end_is_bounded(value: str) -> None:
+    """By `Retry.max_wait`."""
+    routes = {"/": Sequence(Reply(503, headers={"Retry-After": value}), X)}
+    async with FaultServer(routes) as server, Client(retry=Retry(max_wait=0.05)) as client, asyncio.timeout(3):
+        assert (await client.get(server.url())).content == b"x"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "fields", [{"RateLimit": '"a";r=0;t=1'}, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}]
+)
+async def test_a_good_answer_that_was_the_last_for_now_pauses_the_host(fields: dict[str, str]) -> None:
+    """The next request comes when the host has something left again; nothing is refused."""
+    async with FaultServer({"/last": Reply(200, b"x", headers=fields), "*": X}) as server, Client() as client:
+        await client.get(server.url("/last"))
+        [stats] = client.stats.hosts.values()
+        assert (stats.state, stats.reason) == (HostState.WAITING, "RateLimit")
+        await client.get(server.url("/next"))
+    first, second = server.seen.log
+    assert 1.0 <= second.time - first.time <= 2.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", [ONE, TWO])
+async def test_a_redirect_that_asks_for_time_gets_it(to: str) -> None:
+    """Wherever it leads (RFC 9110 section 10.2.3)."""
+    async with FaultServer({"*": X}, addresses=(ONE, TWO)) as server:
+        reply = Reply(302, headers={"Location": server.url("/to", to), "Retry-After": "1"})
+        server.route("/from", reply)
+        async with Client(retry=Retry(max_wait=0.3)) as client:
+            await client.get(server.url("/from", ONE))
+    first, second = server.seen.log
+    assert 0.3 <= second.time - first.time <= 1.5
+
+
+# --- too many
+
+
+class PerSecond:
+    """Answers so many requests in any second, the others get a 429."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: deque[float] = deque()
+        self.answered: list[float] = []
+        self.refused: list[float] = []
+
+    def __call__(self, request: SeenRequest) -> Reply:
+        while self._taken and self._taken[0] <= request.time - 1.0:
+            self._taken.popleft()
+        if len(self._taken) >= self._most:
+            self.refused.append(request.time)
+            return Reply(429)
+        self._taken.append(request.time)
+        self.answered.append(request.time)
+        return X
+
+
+class AtOnce:
+    """Answers so many requests at once, in 50 ms each; the others get a 429."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._busy = 0
+        self.answered: list[float] = []
+        self.refused: list[float] = []
+
+    async def __call__(self, request: SeenRequest) -> Reply:
+        if self._busy >= self._most:
+            self.refused.append(request.time)
+            return Reply(429)
+        self._busy += 1
+        try:
+            await asyncio.sleep(0.05)
+        finally:
+            self._busy -= 1
+        self.answered.append(monotonic())
+        return X
+
+
+def goodput(host: PerSecond | AtOnce, after: float) -> tuple[float, float]:
+    """Answers a second from so many seconds after the start, and the share of refusals from then on."""
+    start = min(host.answered) + after
+    answered = [at for at in host.answered if at >= start]
+    refused = sum(at >= start for at in host.refused)
+    return len(answered) / (max(answered) - start), refused / (len(answered) + refused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("host", "allowed", "urls"), [(AtOnce(4), 4 / 0.053, 800), (PerSecond(50), 50, 600)])
+async def test_a_server_that_refuses_gets_what_it_allows(
+    host: PerSecond | AtOnce, allowed: float, urls: int
+) -> None:
+    """Nothing is lost, little is refused, and most of what it allows is used, on a busy machine, too."""
+    host = type(host)(host._most)
+    async with FaultServer({"*": host}) as server, Client() as client:
+        results = await all_of(client, [server.url(f"/{n}") for n in range(urls)])
+    assert codes(results) == {"ok": urls}
+    rate, refused = goodput(host, 5.0)
+    assert refused <= 0.03
+    assert rate >= 0.6 * allowed
+    assert goodput(host, 0.0)[0] >= 0.5 * allowed
+
+
+# --- hosts that are not there
+
+
+async def test_a_dead_host_costs_a_handful_of_connects() -> None:
+    """All its URLs fail, most of them without a try, and say why."""
+    port = unused_port()
+    async with Client(politeness=QUICK) as client:
+        results = await all_of(client, [f"http://{ONE}:{port}/{n}" for n in range(300)])
+        [stats] = client.stats.hosts.values()
+    found = codes(results)
+    assert set(found) <= {"host.unavailable", "connect.refused"}
+    assert found["host.unavailable"] > 290
+    assert client.stats.total.retries < 12
+    assert stats.queued == stats.in_flight == 0
+    assert (stats.state, stats.reason) == (HostState.BROKEN, "connection refused")
+    error = results[-1].error
+    assert isinstance(error, HostUnavailable)
+    assert "given up after 8 failures in a row: connection refused" in error.detail
+
+
+async def test_single_requests_see_a_broken_host_too() -> None:
+    """`get` waits for the probes, then fails at once."""
+    port = unused_port()
+    async with Client(politeness=QUICK, retry=Retry(attempts=1)) as client:
+        for _ in range(8):
+            with pytest.raises(Exception, match="refused"):
+                await client.get(f"http://{ONE}:{port}/")
+        with pytest.raises(HostUnavailable, match="given up"):
+            await client.get(f"http://{ONE}:{port}/")
+
+
+@pytest.mark.parametrize("answer", [Script(Close()), Script(Silence())])
+async def test_a_host_that_takes_requests_and_says_nothing_is_broken(answer: Answer) -> None:
+    """It closes without a byte, or is silent for ever."""
+    client = Client(politeness=QUICK, timeouts=Timeouts(head=0.05), retry=Retry(attempts=1))
+    async with FaultServer({"*": answer}) as server, client:
+        results = await all_of(client, [server.url(f"/{n}") for n in range(100)])
+    assert codes(results)["host.unavailable"] > 85
+    assert server.seen.requests <= 15
+
+
+async def test_a_host_that_comes_back_is_asked_again() -> None:
+    """A probe that is answered makes it whole: nothing is lost but what had failed before."""
+    async with AsyncExitStack() as stack:
+        port = unused_port()
+        client = await stack.enter_async_context(
+            Client(politeness=Politeness(probes=(0.1, 0.2, 5.0)), retry=Retry(attempts=9, backoff=0.0))
+        )
+        listing = asyncio.create_task(all_of(client, [f"http://{ONE}:{port}/{n}" for n in range(50)]))
+        while not client.stats.hosts or next(iter(client.stats.hosts.values())).state is not HostState.BROKEN:
+            await asyncio.sleep(0.005)
+        server = await stack.enter_async_context(FaultServer({"*": Reply(200, b"x", delay=0.01)}, port=port))
+        assert codes(await asyncio.wait_for(listing, 10)) == {"ok": 50}
+        assert server.seen.most_at_once > 1
+
+
+@pytest.mark.slow
+async def test_dead_silent_and_slow_hosts_do_not_keep_a_fast_one() -> None:
+    """One refuses, one swallows connections, one takes its time; the fast one is done as if alone."""
+    async with FaultServer({"/slow": Reply(200, b"s", delay=0.2), "*": X}, addresses=(ONE, TWO)) as server:
+        dead = unused_port(ONE)
+        with blackhole(THREE) as silent:
+            urls = [
+                url
+                for n in range(100)
+                for url in (
+                    f"http://{ONE}:{dead}/{n}",
+                    f"http://{THREE}:{silent}/{n}",
+                    server.url("/slow", TWO),
+                    *(server.url(f"/{n}/{m}", ONE) for m in range(10)),
+                )
+            ]
+            begun, fast_at = monotonic(), 0.0
+            seen: Counter[str] = Counter()
+            politeness = Politeness(probes=(0.1, 0.2, 0.4))
+            async with Client(timeouts=Timeouts(connect=0.3), politeness=politeness) as client:
+                async for result in client.fetch_many(urls):
+                    seen[result.code or "ok"] += 1
+                    if result.ok and f"{ONE}:{server.port}" in result.url:
+                        fast_at = monotonic() - begun
+            whole = monotonic() - begun
+    assert seen["ok"] == 1100
+    assert sum(seen.values()) == 1300
+    assert seen["host.unavailable"] > 170
+    assert fast_at < 4
+    assert whole < 12
+
+
+# --- bytes
+
+
+@pytest.mark.slow
+async def test_bodies_come_no_faster_than_they_may() -> None:
+    """Over all hosts, large and small ones; a host of its own has its own limit besides."""
+    routes: dict[str, Answer] = {"/large": Reply(200, b"x" * 400_000), "*": Reply(200, b"y" * 4000)}
+    async with FaultServer(routes, addresses=(ONE, TWO)) as server:
+        own = {TWO: HostSettings(limit_rate=200_000)}
+        async with Client(politeness=Politeness(limit_rate=800_000), hosts=own) as client:
+            begun = monotonic()
+            await asyncio.gather(client.get(server.url("/large", ONE)), client.get(server.url("/small", ONE)))
+            first = monotonic() - begun
+            results = await all_of(client, [server.url(f"/{n}", TWO) for n in range(30)])
+            second = monotonic() - begun - first
+    assert codes(results) == {"ok": 30}
+    assert 0.4 <= first <= 3
+    assert 0.5 <= second <= 3
+
+
+async def test_a_redirect_loop_and_a_404_are_answers() -> None:
+    """They neither break a host nor slow it down."""
+    async with FaultServer({"/loop": redirect("/loop"), "*": Reply(404)}) as server, Client() as client:
+        await all_of(client, [server.url("/loop" if n % 2 else f"/{n}") for n in range(40)])
+        [stats] = client.stats.hosts.values()
+    assert (stats.state, stats.note, stats.limit) == (HostState.OK, "", 6)
+
+
+async def test_places_that_a_host_gains_are_used_although_nothing_is_added() -> None:
+    """A list that was read to its end long ago goes on with more at once as the limit grows."""
+    async with FaultServer({"*": Reply(200, b"x", delay=0.02)}) as server, Client() as client:
+        assert codes(await all_of(client, [server.url(f"/{n}") for n in range(60)])) == {"ok": 60}
+    assert server.seen.most_at_once == 6
+
+
+@pytest.mark.slow
+async def test_a_hundred_thousand_urls_of_a_dead_host_cost_next_to_nothing() -> None:
+    """A handful of connects; most of the URLs are not even queued. The bound on CPU is for a busy machine."""
+    port, number = unused_port(), 100_000
+    async with Client(politeness=QUICK) as client:
+        begun, found = process_time(), Counter[str]()
+        async for result in client.fetch_many(f"http://{ONE}:{port}/{n}" for n in range(number)):
+            found[result.code or "ok"] += 1
+        spent = process_time() - begun
+        [stats] = client.stats.hosts.values()
+    assert found.total() == stats.done == stats.failed == number
+    assert found["host.unavailable"] > number - 10
+    assert client.stats.total.retries < 12
+    assert spent < 3
+
+
+@pytest.mark.slow
+async def test_a_host_that_was_given_up_is_asked_again_after_a_rest() -> None:
+    """A service that runs for days does not write a host off for ever."""
+    port = unused_port()
+    async with Client(politeness=Politeness(probes=(), rest=0.3), retry=Retry(attempts=1)) as client:
+        await all_of(client, [f"http://{ONE}:{port}/{n}" for n in range(9)])
+        with pytest.raises(HostUnavailable):
+            await client.get(f"http://{ONE}:{port}/")
+        async with FaultServer({"*": X}, port=port) as server:
+            await asyncio.sleep(0.4)
+            results = await all_of(client, [server.url(f"/{n}") for n in range(9)])
+    assert codes(results) == {"ok": 9}
