@@ -273,3 +273,17 @@ def test_hosts_have_what_the_file_says_of_them(make_fault_server: MakeFaultServe
         names = ("x-own", "x-api-key", "authorization")
         assert [request.header(name) is not None for name in names] == [is_own] * 3
         assert request.header("x-all") == "1"
+
+
+def test_the_pace_of_hosts_can_stand_there(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:
+    """A delay in a table of hosts parts the starts there; options about politeness come from both layers."""
+    server = make_fault_server({"*": Reply(200)}, addresses=("127.0.0.1", "127.0.0.2"))
+    write(tmp_path, "adapt = false\nrate = '100/s'\n[host.'127.0.0.1']\ndelay = 0.1")
+    urls = [server.url(f"/{n}", host=host) for n in range(5) for host in ("127.0.0.1", "127.0.0.2")]
+    ran = run("get", *urls, cwd=tmp_path, env={"ASYNCFETCH_RATE": "1000/s", "ASYNCFETCH_MAX_FAILURES": "50%"})
+    assert ran.status == 0
+    times = [request.time for request in server.seen.log if request.host.startswith("127.0.0.1:")]
+    assert times[-1] - times[0] > 0.35
+    rows = settings_of(run("info", "--settings", cwd=tmp_path, env={"ASYNCFETCH_RATE": "1000/s"}))
+    assert rows["rate"] == ("1000/s", "ASYNCFETCH_RATE")
+    assert rows["adapt"] == ("off", "asyncfetch.toml: adapt")
