@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from asyncfetch.cli.exits import UsageProblem
 from asyncfetch.cli.secrets import is_secret
 from asyncfetch.errors import shown
@@ -110,6 +108,8 @@ def read_config(name: str, known: Mapping[str, type]) -> Config:
     """
     import tomllib
 
+    import msgspec
+
     content, is_open = _load(name)
     try:
         tables = tomllib.loads(content.decode("utf-8-sig"))
@@ -183,6 +183,8 @@ def _nearest(name: str, known: list[str]) -> str:
 
 
 def _convert(value: Any, kind: type[T], where: str) -> T:
+    import msgspec
+
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:

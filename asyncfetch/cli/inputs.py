@@ -83,6 +83,7 @@ class InputOptions:
             dedupe=self.dedupe,
             method=client_options.method,
             timeouts=client_options.timeouts,
+            credentials=client_options.credentials,
         )
         stdin = None if sys.stdin is None else sys.stdin.buffer
         return open_sources(specs, stdin, settings=settings, open_client=client_options.open_client)

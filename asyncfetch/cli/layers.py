@@ -104,8 +104,12 @@ def _complete(command: click.Command, ctx: click.Context) -> None:
         name = str(option.name)
         if name not in given and not _is_displaced(name, given, ctx.params):
             ctx.params[name] = read_layer(option, layer, ctx)
-    if not ctx.params.get("quiet"):
-        for remark in filter(None, (*misspelt_variables(all_commands(ctx)), config.exposed)):
+    _remark(ctx, *misspelt_variables(all_commands(ctx)), config.exposed)
+
+
+def _remark(ctx: click.Context, *remarks: str | None) -> None:
+    for remark in remarks:
+        if remark is not None and not ctx.params.get("quiet"):
             tell(remark)
 
 
@@ -128,9 +132,11 @@ def config_of(path: str | None) -> Config:
     if path == config.path:
         return config
     try:
-        return load_config(path, all_commands(ctx))
+        config = load_config(path, all_commands(ctx))
     except UsageProblem as error:
         raise UsageProblem(f"{error} (the job was begun with it: give it, or another one, with -K)") from error
+    _remark(ctx, config.exposed)
+    return config
 
 
 def load_config(given: str | None, commands: Iterable[click.Command]) -> Config:
@@ -200,10 +206,11 @@ def _is_displaced(name: str, given: set[str], params: Mapping[str, Any]) -> bool
 
 def misspelt_variables(commands: Iterable[click.Command]) -> Iterator[str]:
     """Give a remark on each variable of the environment that is no option's, but nearly; others are not ours."""
-    known = [*known_keys(commands), _CONFIG]
-    for name in sorted(os.environ):
+    ours = sorted(name for name in os.environ if name.startswith(_PREFIX))
+    known = [*known_keys(commands), _CONFIG] if ours else []
+    for name in ours:
         key = name.removeprefix(_PREFIX).replace("_", "-").lower()
-        if name.startswith(_PREFIX) and key not in known and (close := difflib.get_close_matches(key, known, 1)):
+        if key not in known and (close := difflib.get_close_matches(key, known, 1)):
             yield f"{name} is the name of no option; did you mean {_variable_of(close[0])}?"
 
 

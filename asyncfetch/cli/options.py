@@ -269,6 +269,12 @@ class ClientOptions:
             of_hosts, (name.lower() for name, _ in self.secret_headers)
         )
 
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """The names of the headers that are sent to the servers that the user names only: secrets, and Host."""
+        sensitive = self.sensitive | {"host"}
+        return tuple({name: None for name, value in self._headers() if value and name.lower() in sensitive})
+
     def open_client(self, trace: asyncfetch.Trace | None = None) -> asyncfetch.Client:
         """Make the client that the options describe.
 

@@ -6,7 +6,6 @@ import asyncio
 import codecs
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from functools import partial
 from random import Random
 from time import monotonic
 from types import TracebackType
@@ -20,7 +19,6 @@ from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts, HostTable
 from asyncfetch.client.misuse import callable_or_none, check_request, setting
-from asyncfetch.client.robots import Robots, agent_among
 from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.streamed import StreamedBody
@@ -119,7 +117,7 @@ class Client:
         self._trace = None if trace is None else setting("trace", trace, Trace)
         pairs = merge_fields(DEFAULT_HEADERS, headers)
         self._hosts = Hosts(hosts, pairs, sensitive_names(sensitive_headers), self._timeouts)
-        self._agent = agent_among(pairs) if robots else None
+        self._robots_fields = pairs if robots else None
         self._batches: set[Batch] = set()
         self._supervisor: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
@@ -194,9 +192,11 @@ class Client:
                     flow=Flow.needed(self.stats, self._politeness.limit_rate, self._hosts),
                     trace=self._trace,
                 )
-                if self._agent is not None:
-                    make = partial(self._make_fetch, self._turns.frontier.lane())
-                    self._turns.robots = Robots(self._turns, self._engine, make, agent=self._agent, group=group)
+                if self._robots_fields is not None:
+                    from asyncfetch.client.robots import Robots
+
+                    fields = self._robots_fields
+                    self._turns.robots = Robots(self._turns, self._engine, self._make_fetch, fields, group)
                 self._turns.start(self._run_for_batch, self._resolver, self._pool)
                 self._is_open = True
                 if not ready.done():

@@ -98,6 +98,10 @@ class FieldBlocks:
         """Encode the fields with what one turn adds or replaces, such as a URL's own user and password."""
         return encode_fields(merge_fields(self._public() if is_foreign else _without_host(self._pairs), fields))
 
+    def without_secrets(self) -> FieldBlocks:
+        """Leave out the sensitive fields for everybody."""
+        return FieldBlocks([pair for pair in self._pairs if pair[0].lower() not in self._sensitive], frozenset())
+
     def with_fields(self, given: HeaderTypes) -> FieldBlocks:
         """Put one request's fields over these.
 

@@ -62,7 +62,7 @@ class Names:
 
         Not if there are connections to the host, idle or in use.
         """
-        if fetch.waiter is not None or fetch.is_named:
+        if (fetch.waiter is not None and not fetch.for_robots) or fetch.is_named:
             return False
         origin = fetch.url.origin
         if self._resolver.knows(origin.host, origin.port):

@@ -26,6 +26,7 @@ from asyncfetch.client.singles import Singles
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.errors import Cancelled, FetchError, InvalidRedirect, RobotsDisallowed
 from asyncfetch.result import Request, Response, Result
+from asyncfetch.scheduler import Lane
 from asyncfetch.scheduler.robots import (
     LARGEST,
     MOST_REDIRECTS,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from asyncfetch.client.engine import Engine, Opened
     from asyncfetch.client.turns import Turns
 
-__all__ = ["Robots", "agent_among"]
+__all__ = ["Robots"]
 
 _AT_ONCE = 0.005  # seconds of letting go; then everybody else has a go
 _MOST_TASKS = (
@@ -53,11 +54,6 @@ _OWN_CODES = frozenset({"connect.blocked", "dns.not_found", "host.unavailable", 
 """What says of a URL itself why it cannot be fetched, whatever its robots.txt may say: it fails with that."""
 
 
-def agent_among(fields: FieldPairs) -> str:
-    """Return the product token of who sends these fields."""
-    return product_token(next((value for name, value in fields if name.lower() == "user-agent"), ""))
-
-
 class Robots:
     """Lets fetches through to the scheduler, holds them back, or ends them."""
 
@@ -65,9 +61,8 @@ class Robots:
         self,
         turns: Turns,
         engine: Engine,
-        make: Callable[[Request, int], Fetch],
-        *,
-        agent: str,
+        make: Callable[[Lane, Request, int], Fetch],
+        fields: FieldPairs,
         group: TaskGroup,
     ) -> None:
         """Begin knowing nothing of any origin.
@@ -75,15 +70,17 @@ class Robots:
         Args:
             turns: where fetches go on to.
             engine: runs the requests for the files.
-            make: makes a fetch that is no list's, in a lane of its own.
-            agent: the product token that rules are looked for with.
+            make: makes a fetch.
+            fields: of every request; the User-Agent among them says by which name rules are looked for.
             group: where waiting for files takes place.
         """
         self._turns = turns
         self._engine = engine
         self._singles = Singles(turns)
-        self._rulebook = Rulebook(agent)
+        agents = [value for name, value in fields if name.lower() == "user-agent"]
+        self._rulebook = Rulebook(product_token(agents[0] if agents else ""))
         self._make = make
+        self._lane = turns.frontier.lane()
         self._group = group
         self._wanted: deque[Origin] = deque()
         self._tasks = 0
@@ -155,7 +152,7 @@ class Robots:
         for _ in range(MOST_REDIRECTS + 1):
             if url is None:
                 break
-            response, content, url = await self._fetch(url)
+            response, content, url = await self._fetch(url, origin)
         general = judge_status(response.status_code, monotonic())
         if general is not None:
             self._rulebook.learn(origin.name, general)
@@ -166,8 +163,8 @@ class Robots:
         if verdict.pause:
             self._turns.slow_down(origin.key, verdict.pause)
 
-    async def _fetch(self, url: Url) -> tuple[Response, bytes, Url | None]:
-        """Fetch a file, its first 500 KiB; once more if its body breaks off.
+    async def _fetch(self, url: Url, origin: Origin) -> tuple[Response, bytes, Url | None]:
+        """Fetch the file of an origin, its first 500 KiB, from where it is; once more if its body breaks off.
 
         Returns:
             The response, what was read of its body, and where it redirects to, if it does.
@@ -176,8 +173,9 @@ class Robots:
             FetchError: it did not come.
         """
         for is_last in (False, True):
-            fetch = self._make(Request(url.href), 0)
-            fetch.for_robots = fetch.is_foreign = True
+            fetch = self._make(self._lane, Request(url.href), 0)
+            fetch.blocks = fetch.blocks.without_secrets()
+            fetch.for_robots, fetch.is_foreign = True, url.origin != origin
             fetch.follow, fetch.max_body = False, sys.maxsize
             opened: Opened | Result = await self._singles.run(fetch, self._engine.open)
             if isinstance(opened, Result):

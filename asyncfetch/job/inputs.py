@@ -27,6 +27,8 @@ class InputSettings:
         dedupe: whether a URL that was there before is left out.
         method: of every request.
         timeouts: of the client; a row's `max_time` replaces their `total`.
+        credentials: names of the client's headers that only the origin of a sitemap may see, not the others that it
+            names.
     """
 
     format: Format | None = None
@@ -38,6 +40,7 @@ class InputSettings:
     dedupe: bool = False
     method: Method = "GET"
     timeouts: Timeouts = field(default_factory=Timeouts)
+    credentials: tuple[str, ...] = ()
 
     @property
     def leaves_out(self) -> bool:

@@ -3,15 +3,18 @@
 An index is followed three levels down, at most 50,000 sitemaps in all, each of them once and up to 50 MiB. What is
 not there, or is no sitemap, is an entry that cannot be fetched, under the address of the sitemap. What may be there
 at another time (a server that does not answer) ends the reading: `-c` goes on, and everything has its number.
+
+Who writes a sitemap chooses whom we ask, as who answers with a redirect does. So the user's credentials go to the
+origin of the sitemap that the user named, and to no other that it names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
 from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -26,15 +29,18 @@ from asyncfetch.errors import (
     StatusError,
 )
 from asyncfetch.job.errors import SourceError
-from asyncfetch.job.formats import Sitemap
+from asyncfetch.job.formats import Row, Sitemap
 from asyncfetch.job.lines import BLOCK, Line
 from asyncfetch.job.packing import Unreadable, unpacked
-from asyncfetch.url import redacted
+from asyncfetch.url import Url, redacted
 
 if TYPE_CHECKING:
     from asyncfetch.client import Client
 
-__all__ = ["CalledOff", "SitemapFetcher", "SitemapWalk"]
+__all__ = ["CalledOff", "Named", "SitemapFetcher", "SitemapWalk"]
+
+Named = tuple[str, list[Line]]
+"""The name of a source, and some of its entries."""
 
 _MOST_BYTES = 50 << 20
 _MOST_SITEMAPS = 50_000
@@ -92,8 +98,8 @@ class SitemapFetcher:
             reader.finish()
         self._kept[url] = content
 
-    def fetch(self, url: str) -> bytes:
-        """Fetch a sitemap and return it as the server has it.
+    def fetch(self, url: str, headers: Mapping[str, str | None] | None = None) -> bytes:
+        """Fetch a sitemap, with some headers over the client's, and return it as the server has it.
 
         Raises:
             Unreadable: it cannot be fetched.
@@ -104,7 +110,7 @@ class SitemapFetcher:
         if self._called_off.is_set():
             raise CalledOff
         portal = self._start()
-        self._pending = portal.start_task_soon(self._get, url)
+        self._pending = portal.start_task_soon(self._get, url, headers)
         if self._called_off.is_set():  # in this very moment, by another thread
             self._pending.cancel()
         try:
@@ -135,22 +141,38 @@ class SitemapFetcher:
             self._client = self._opened.enter_context(portal.wrap_async_context_manager(client))
         return self._portal
 
-    async def _get(self, url: str) -> bytes:
+    async def _get(self, url: str, headers: Mapping[str, str | None] | None) -> bytes:
         assert self._client is not None, "it was opened with the portal"
-        response = await self._client.get(url, max_body=_MOST_BYTES)
+        response = await self._client.get(url, headers=headers, max_body=_MOST_BYTES)
         response.raise_for_status()
         self.count += 1
         return response.content
 
 
+class _Origin(NamedTuple):
+    """Where a sitemap is from.
+
+    Attributes:
+        name: of the sitemap, as it may be shown.
+        level: how many indexes led to it.
+        trusted: the origin that the user named; empty below a file of the user's own, which may name any.
+    """
+
+    name: str
+    level: int = 0
+    trusted: str = ""
+
+
 class SitemapWalk:
     """Reads one sitemap and, if it is an index, those that it names."""
 
-    def __init__(self, fetcher: SitemapFetcher) -> None:
+    def __init__(self, fetcher: SitemapFetcher, credentials: Sequence[str] = ()) -> None:
+        """Begin with none; `credentials` are the names of the client's fields that are for that origin only."""
         self._fetcher = fetcher
         self._met: set[str] = set()
+        self._without: dict[str, str | None] = dict.fromkeys(credentials)
 
-    def of_url(self, url: str) -> Iterator[tuple[str, list[Line]]]:
+    def of_url(self, url: str) -> Iterator[Named]:
         """Give the entries of the sitemap at a URL, with the name of the sitemap that they stand in.
 
         Raises:
@@ -160,51 +182,72 @@ class SitemapWalk:
         """
         self._met.add(url)
         content = self._fetcher.fetch(url)
-        return self.of_blocks(redacted(url), _bounded(unpacked(pieces(content))))
+        return self._read(_Origin(redacted(url), 0, _origin_of(url)), _bounded(unpacked(pieces(content))))
 
-    def of_blocks(self, name: str, blocks: Iterator[bytes], level: int = 0) -> Iterator[tuple[str, list[Line]]]:
-        """Give the entries of a sitemap that is there already; `level` is how many indexes led to it.
+    def of_file(self, name: str, blocks: Iterator[bytes]) -> Iterator[Named]:
+        """Give the entries of a sitemap of the user's own.
 
         Raises:
             Unreadable, SourceError, CalledOff: as `of_url`.
         """
+        return self._read(_Origin(name), blocks)
+
+    def _read(self, sitemap: _Origin, blocks: Iterator[bytes]) -> Iterator[Named]:
         reader = Sitemap()
         for block in blocks:
-            yield from self._entries(name, reader.feed(block), level, is_index=reader.is_index)
-        yield from self._entries(name, reader.finish(), level, is_index=reader.is_index)
+            yield from self._entries(sitemap, reader.feed(block), is_index=reader.is_index)
+        yield from self._entries(sitemap, reader.finish(), is_index=reader.is_index)
 
-    def _entries(
-        self, name: str, lines: list[Line], level: int, *, is_index: bool
-    ) -> Iterator[tuple[str, list[Line]]]:
+    def _entries(self, sitemap: _Origin, lines: list[Line], *, is_index: bool) -> Iterator[Named]:
         if not is_index:
-            yield name, lines
+            yield sitemap.name, self._guarded(lines, sitemap.trusted)
             return
         for line in lines:
-            yield from self._below(name, line, level + 1)
+            yield from self._below(sitemap, line)
 
-    def _below(self, name: str, line: Line, level: int) -> Iterator[tuple[str, list[Line]]]:
+    def _guarded(self, lines: list[Line], trusted: str) -> list[Line]:
+        """Take the credentials from requests to others than the origin that may have them."""
+        if not self._without or not trusted:
+            return lines
+        return [
+            Row(line.number, line.text, line.fault, line.text, headers=self._headers_for(line.text, trusted))
+            for line in lines
+        ]
+
+    def _headers_for(self, url: str, trusted: str) -> dict[str, str | None] | None:
+        return self._without if self._without and trusted and _origin_of(url) != trusted else None
+
+    def _below(self, sitemap: _Origin, line: Line) -> Iterator[Named]:
         """Give the entries of a sitemap that an index names; one that was there before has none any more."""
         url = line.text
         if url in self._met:
             return
-        fault = line.fault or self._why_not(level)
+        below = _Origin(redacted(url), sitemap.level + 1, sitemap.trusted or _origin_of(url))
+        fault = line.fault or self._why_not(below.level)
         if not fault:
             self._met.add(url)
             try:
-                content = self._fetcher.fetch(url)
-                yield from self.of_blocks(redacted(url), _bounded(unpacked(pieces(content))), level)
+                content = self._fetcher.fetch(url, self._headers_for(url, sitemap.trusted))
+                yield from self._read(below, _bounded(unpacked(pieces(content))))
             except Unreadable as error:
                 if isinstance(error, _NotFetched) and not error.for_good:
-                    raise SourceError(redacted(url), error.detail) from error
+                    raise SourceError(below.name, error.detail) from error
                 fault = f"the sitemap {error.detail}"
         if fault:
-            yield name, [Line(line.number, url, fault)]
+            yield sitemap.name, self._guarded([Line(line.number, url, fault)], sitemap.trusted)
 
     def _why_not(self, level: int) -> str:
         if level > _MOST_LEVELS:
             return f"the sitemap is more than {_MOST_LEVELS} levels below the first one"
         if len(self._met) >= _MOST_SITEMAPS:
             return f"the sitemap is one more than the {_MOST_SITEMAPS:,} that are read"
+        return ""
+
+
+def _origin_of(url: str) -> str:
+    try:
+        return Url.parse(url).origin.name
+    except InvalidURL:
         return ""
 
 

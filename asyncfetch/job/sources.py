@@ -30,7 +30,7 @@ from asyncfetch.job.looking import Look, Source
 from asyncfetch.job.packing import Unreadable, take_head, unpacked
 from asyncfetch.job.recorded import Positions
 from asyncfetch.job.selection import Selection
-from asyncfetch.job.sitemaps import CalledOff, SitemapFetcher, SitemapWalk
+from asyncfetch.job.sitemaps import CalledOff, Named, SitemapFetcher, SitemapWalk
 from asyncfetch.result import Request
 from asyncfetch.settings import Timeouts
 
@@ -43,9 +43,6 @@ _BATCH = 1000
 _WAITING_MOST = 100_000  # entries that wait in memory when a job goes on; of a file, more are read again
 _WAIT_FOR_READER = 1.0
 _TIMEOUTS_REMEMBERED = 1024
-
-Named = tuple[str, list[Line]]
-"""The name of a source, and some of its entries."""
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -270,12 +267,12 @@ class Sources:
                 raise SourceError(source.name, error.detail) from error
 
     def _sitemap(self, source: Source) -> Iterator[Named]:
-        walk = SitemapWalk(self._fetcher)
+        walk = SitemapWalk(self._fetcher, self.settings.credentials)
         if source.url:
             yield from walk.of_url(source.url)
             return
         with contextlib.closing(self._blocks_of(source)) as blocks:
-            yield from walk.of_blocks(source.name, unpacked(blocks))
+            yield from walk.of_file(source.name, unpacked(blocks))
 
     def _list(self, source: Source) -> Iterator[Named]:
         with contextlib.closing(self._blocks_of(source)) as blocks:

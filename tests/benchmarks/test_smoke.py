@@ -156,3 +156,13 @@ def test_ratios_are_the_median_of_the_pairs() -> None:
 
 def figures(cpu: float) -> Figures:
     return Figures(wall=cpu, rate=1 / cpu, cpu=cpu, memory=1.0, growth=0.0)
+
+
+def test_the_sorted_list_is_measured() -> None:
+    """Hosts behind the lines of a slow one are served, and it says how long that took and what it needed."""
+    argv = [sys.executable, "-m", "tests.benchmarks.sorted_list", "--lines", "20000"]
+    run = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    alone, behind, per_line = run.stdout.splitlines()
+    assert alone.startswith("the fast hosts alone: ")
+    assert behind.startswith("behind 20,000 lines: ")
+    assert "µs a line beyond 1.2 times" in per_line

@@ -51,7 +51,7 @@ def test_json_lines(fault_server: FaultServer) -> None:
     rows = [
         {"url": fault_server.url("/1"), "id": 7, "headers": {"X-Row": "seven", "User-Agent": None}},
         {"url": fault_server.url("/slow"), "max_time": 0.2},
-        {"url": fault_server.url("/1"), "headers": {"Host": "evil"}},
+        {"url": fault_server.url("/1"), "headers": {"Content-Length": "5"}},
         {"url": fault_server.url("/1"), "headers": {"X": "a\nb"}},
         {"url": 1},
     ]
@@ -269,3 +269,27 @@ def test_going_on_with_sitemaps(fault_server: FaultServer, tmp_path: Path) -> No
             went_on = run("get", "-c", "-o", results, "--sitemap", secret)
         assert went_on.status == 0, went_on.err
         assert [record["n"] for record in read_records(results)] == [1, 2, 3, 4, 5]
+
+
+def test_credentials_and_sitemaps(make_fault_server: MakeFaultServer) -> None:
+    """-u and the like are for the site of the sitemap, not for whom it names; plain headers go to all."""
+    own, other = make_fault_server({"*": OK}), make_fault_server({"*": OK})
+    own.route("/s.xml", Reply(200, written([own.url("/1"), other.url("/2")], "s.xml")))
+    secrets = [
+        "-u",
+        "me:secret",
+        "--secret-header",
+        "X-Key: k",
+        "-H",
+        "Cookie: c",
+        "-H",
+        "X-Plain: p",
+        "-H",
+        "Host: h",
+    ]
+    assert run("get", "--sitemap", own.url("/s.xml"), *secrets).status == 0
+    [seen] = other.seen.log
+    assert {"Authorization", "X-Key", "Cookie", "X-Plain"} & set(dict(seen.headers)) == {"X-Plain"}
+    assert f"http://{dict(seen.headers)['Host']}" == other.url("")
+    assert all({"Authorization", "X-Key", "Cookie"} <= set(dict(seen.headers)) for seen in own.seen.log)
+    assert {dict(seen.headers)["Host"] for seen in own.seen.log} == {"h"}

@@ -120,6 +120,26 @@ class TestWhatIsAsked:
         assert (first.header("cookie"), second.header("cookie")) == ("secret=1", "secret=1")
         assert None not in (first.header("authorization"), second.header("authorization"))
 
+    async def test_it_is_asked_for_under_the_same_host(self, server: FaultServer) -> None:
+        """A Host of the user's own chooses the site, and so its rules; nobody else is told of it."""
+        server.route("/robots.txt", by_host({ONE: redirect(server.url("/rules", TWO))}))
+        server.route("/rules", NO_B)
+        async with polite(headers={"Host": "site.test"}) as client:
+            assert await codes(client, server.url("/a"), server.url("/b")) == [None, "robots.disallowed"]
+        assert [request.header("host") for request in server.seen.log] == [
+            "site.test",
+            f"{TWO}:{server.port}",
+            "site.test",
+        ]
+
+    async def test_a_name_is_looked_up_without_a_place(self, server: FaultServer) -> None:
+        """As for the URLs of a list: the request for the file has its turn when the address is known."""
+        async with polite(limits=Limits(total=1)) as client:
+            url = f"http://localhost:{server.port}/a"
+            assert await codes(client, url, url) == [None, None]
+            assert client._turns.frontier.in_flight == 0
+        assert asked(server) == ["/robots.txt", "/a", "/a"]
+
     async def test_the_group_of_the_user_agent_counts(self, server: FaultServer) -> None:
         """It is looked for under the first word of the User-Agent that the client sends."""
         rules = b"User-agent: bot\nDisallow: /a\nUser-agent: *\nDisallow: /b\n"

@@ -14,6 +14,7 @@ from asyncfetch.client import Client
 from asyncfetch.job import InputSettings, Place, SourceError, Sources, open_sources
 from asyncfetch.settings import Retry
 from asyncfetch.testing import FaultServer, Reply, Script, Sequence, Silence, redirect, unused_port
+from asyncfetch.testing.fixtures import MakeFaultServer
 
 Entry = tuple[str, str]
 
@@ -209,3 +210,40 @@ def test_a_fetch_that_was_called_off_before() -> None:
     with pytest.raises(CalledOff):
         fetcher.fetch("http://127.0.0.1:9/")
     fetcher.close()
+
+
+def test_credentials_stay_at_the_origin_of_the_sitemap(make_fault_server: MakeFaultServer) -> None:
+    """Neither sitemaps nor URLs that it names elsewhere get them, as with a redirect."""
+    own, other = make_fault_server({}), make_fault_server({})
+    own.route("/index.xml", Reply(200, index(own.url("/a.xml"), other.url("/b.xml"))))
+    own.route("/a.xml", Reply(200, urlset(own.url("/1"), other.url("/2"))))
+    other.route("/b.xml", Reply(200, urlset(own.url("/3"), other.url("/4"), "none")))
+    settings = InputSettings(sitemaps=(own.url("/index.xml"),), credentials=("Authorization", "X-Key"))
+    secrets = {"Authorization": "Basic x", "X-Key": "y"}
+    with open_sources([], settings=settings, open_client=lambda: Client(headers=secrets)) as sources:
+        got = [*sources.next_batch(), *sources.next_batch()]
+    without = {"Authorization": None, "X-Key": None}
+    assert [request.headers for request in got] == [None, without, None, without, without]
+    assert [request.url for request in got] == [
+        own.url("/1"),
+        other.url("/2"),
+        own.url("/3"),
+        other.url("/4"),
+        "none",
+    ]
+    assert all(secrets.items() <= dict(seen.headers).items() for seen in own.seen.log)
+    [seen] = other.seen.log
+    assert not {"Authorization", "X-Key"} & set(dict(seen.headers))
+
+
+def test_a_file_of_ones_own_may_name_anybody(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:
+    """What the user's own index names is named by the user; what that names in turn is not."""
+    own, other = make_fault_server({}), make_fault_server({})
+    path = tmp_path / "index.xml"
+    path.write_bytes(index(own.url("/a.xml")))
+    own.route("/a.xml", Reply(200, urlset(own.url("/1"), other.url("/2"))))
+    with open_sources([str(path)], settings=InputSettings(credentials=("X-Key",)), open_client=client) as sources:
+        assert [request.headers for request in sources.next_batch()] == [None, {"X-Key": None}]
+    path.write_bytes(urlset(own.url("/1"), other.url("/2")))
+    with open_sources([str(path)], settings=InputSettings(credentials=("X-Key",)), open_client=client) as sources:
+        assert [request.headers for request in sources.next_batch()] == [None, None]

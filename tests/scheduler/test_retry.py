@@ -62,6 +62,7 @@ def test_every_code_is_known() -> None:
         "protocol.malformed",
         "protocol.too_large",
         "body.too_large",
+        "body.checksum",
         "body.decoding",
         "redirect.too_many",
         "redirect.invalid",
