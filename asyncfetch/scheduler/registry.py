@@ -63,7 +63,9 @@ class Registry:
                 self.known[key].slow_down(seconds)
 
     def forget(self, host: QueuedHost) -> None:
-        """Let a host go that has nothing queued, nothing in flight and no pause."""
+        """Let a host go that has nothing queued, nothing in flight and no pause; it may be gone already."""
+        if self.known.get(host.key) is not host:
+            return
         del self.known[host.key]
         if not host.is_blank:
             self._remembered[host.key] = host

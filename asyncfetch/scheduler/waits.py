@@ -63,7 +63,9 @@ class Waits:
         pauses = self._pauses
         while pauses and pauses[0][0] <= now:
             _, number, host = pauses[0]
-            if host.paused_until > now:
+            if host.paused_until == math.inf:
+                heappop(pauses)  # it is held; whoever lets it go does without us
+            elif host.paused_until > now:
                 heapreplace(pauses, (host.paused_until, number, host))
             else:
                 heappop(pauses)

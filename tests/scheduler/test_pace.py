@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from asyncfetch.scheduler import ANSWERED, Frontier, Manners, Pace, Turn
+from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Manners, Pace, Turn
 from asyncfetch.settings import HostSettings, Limits
 
 
@@ -127,3 +127,23 @@ def test_a_host_that_asks_to_go_slowly_is_asked_slowly_now_and_later() -> None:
     assert not frontier.hosts
     filled(frontier, "a:80", "a:80", "b:80", "b:80")
     assert taken(frontier, 20.0) == ["a:80", "b:80", "b:80"]
+
+
+def test_a_host_with_a_pace_may_be_held_while_its_name_is_looked_up() -> None:
+    """Its turn is taken back and comes again; nothing is left of the pause that had begun meanwhile."""
+    frontier: Frontier[Turn] = Frontier(Limits(), Random(1), manners=Manners(6, delay=2.0))
+    filled(frontier, "a:80")
+    for let_go_at in (0.5, 60.0):
+        turn = frontier.take(0.0)
+        assert turn is not None
+        frontier.finished("a:80", CANCELLED, 0.0, turn)
+        frontier.hold("a:80")
+        frontier.add(turn, front=True)
+        assert taken(frontier, let_go_at) == []
+        frontier.let_go("a:80")
+        assert taken(frontier, let_go_at) == ["a:80"]
+        frontier.finished("a:80", ANSWERED, let_go_at)
+        assert taken(frontier, let_go_at + 100.0) == []
+        assert not frontier.hosts
+        assert not len(frontier._waits)
+        filled(frontier, "a:80")
