@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 from collections.abc import AsyncIterator
 
 import pytest
@@ -317,3 +319,27 @@ class TestDigests:
         missing = Request(server.url("/none"), sha256="0" * 64)
         assert (await fetch(client, missing, Sinks())).code == "http.4xx"
         assert (await fetch(client, Request(server.url(), method="HEAD", sha256="0" * 64), Sinks())).ok
+
+
+class Short(Keeping):
+    """A sink that finds no descriptor at first."""
+
+    left = 0
+
+    async def write(self, chunk: bytes) -> None:
+        if Short.left:
+            Short.left -= 1
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        await super().write(chunk)
+
+
+class TestShortage:
+    async def test_of_descriptors_for_a_body_passes(self, server: FaultServer, client: Client) -> None:
+        """It is fetched again with fewer at once, as after a connection that found none; nothing is lost."""
+        server.route("/", Reply(200, BODY))
+        Short.left, sinks = 3, Sinks(Short)
+        results = [result async for result in client.fetch_many([server.url()] * 6, sink=sinks)]
+        assert [result.ok for result in results] == [True] * 6
+        assert all(result.sink.content == BODY for result in results)
+        assert sum(sink.told == ["abort"] for sink in sinks.made) == 3
+        assert client.stats.total.failed == 0
