@@ -55,7 +55,9 @@ def demo(keep: str | None, seconds: int) -> int:
         )
         status = interrupts.run([*_python("asyncfetch"), *command, *resolve], folder)
         if interrupts.signum is not None:
-            _say("", f"The demo was interrupted; what it has fetched {'is gone' if keep is None else 'is kept'}.")
+            fetched = "gone, too" if keep is None else f"kept in {folder}"
+            _say("", f"The demo was interrupted: its servers are gone, so nothing can be gone on with. What it has "
+                     f"fetched is {fetched}.")  # fmt: skip
             return Exit.TERMINATED if interrupts.signum == signal.SIGTERM else Exit.INTERRUPTED
         return _conclude(status, urls, folder, keep)
 

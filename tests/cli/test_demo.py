@@ -174,7 +174,7 @@ def test_on_a_terminal_it_moves_and_ctrl_c_ends_all_of_it(elsewhere: Path) -> No
         terminal.type(chr(3))
         assert terminal.end() == 130
         assert "stopped by SIGINT" in terminal.text
-        assert "The demo was interrupted; what it has fetched is gone." in terminal.text
+        assert "its servers are gone, so nothing can be gone on with" in terminal.text
         assert terminal.shows_cursor
         assert not processes_of(terminal.process.pid)
 
