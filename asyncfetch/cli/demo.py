@@ -235,7 +235,7 @@ def _conclude(status: int, urls: int, folder: Path, keep: str | None) -> int:
     if keep is None:
         _say("All of it is gone now; `asyncfetch demo --keep DIR` keeps it in DIR.")
     else:
-        bodies = sum(file.is_file() for file in folder.rglob("*")) - 2
+        bodies = sum('"path":' in line for line in records)
         _say(
             f"The list:     {folder / _LIST}",
             f"The records:  {folder / _RESULTS}",

@@ -18,7 +18,7 @@ from asyncfetch.cli.continuing import command_to_go_on, results_of, try_again
 from asyncfetch.cli.exits import Exit, UsageProblem, expect_signals, leave_at_once, put
 from asyncfetch.cli.inputs import InputOptions
 from asyncfetch.cli.options import ClientOptions
-from asyncfetch.cli.remarks import describe_interruption, describe_tail, name_stopper
+from asyncfetch.cli.remarks import describe_interruption, describe_nothing, describe_tail, name_stopper
 from asyncfetch.cli.running import raise_open_file_limit, run_in_loop
 from asyncfetch.cli.saving import SavingOptions
 from asyncfetch.display import (
@@ -91,7 +91,7 @@ class Get:
             UsageProblem: they do not.
         """
         if not self.specs and not self.inputs.sitemaps:
-            raise UsageProblem("nothing to fetch: give URLs, files of URLs, or - for the standard input")
+            raise UsageProblem(describe_nothing(go_on=self.go_on))
         if not all(self.specs):
             raise UsageProblem("one of the sources has an empty name: is it a shell variable that was never set?")
         if self.quiet and self.verbose:

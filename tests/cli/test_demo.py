@@ -152,7 +152,8 @@ def test_what_is_kept_is_what_was_said(tmp_path: Path, elsewhere: Path) -> None:
     assert all((kept / "fetched" / record["path"]).stat().st_size == record["bytes"] for record in bodies)
     for path in (kept / "urls.txt", kept / "fetched" / "results.jsonl"):
         assert str(path) in ran.err
-    assert f"{len(bodies):,} files" in ran.err
+    saved = re.findall(r"([\d,]+) files", ran.err)
+    assert saved == [f"{len(bodies):,}"] * 2
     again = run("demo", "--keep", "new/kept", cwd=tmp_path)
     assert (again.status, again.err.count("\n")) == (2, 1)
     assert "--keep 'new/kept' is not empty: name a directory that does not exist yet" in again.err
