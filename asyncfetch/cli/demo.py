@@ -73,13 +73,14 @@ def _python(module: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Let a child find this package from any directory, also where it is not installed."""
+    """Let a child find this package from any directory, installed or not, and none of the user's own settings."""
     given = os.environ.get("PYTHONPATH", "")
     paths = [str(Path(path).resolve()) for path in given.split(os.pathsep) if path]
     root = Path(asyncfetch.__file__).resolve().parent.parent
     if root.name not in ("site-packages", "dist-packages"):
         paths.append(str(root))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCFETCH_")}
+    return {**others, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 # --- what lies on the disk

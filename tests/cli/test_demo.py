@@ -140,6 +140,14 @@ def test_it_shows_everything_and_leaves_nothing(elsewhere: Path) -> None:
 
 
 @slow
+def test_what_the_user_has_set_for_other_jobs_is_left_out(elsewhere: Path) -> None:
+    """Options in the environment are about real lists: with these no host of the demo could be reached."""
+    settings = {"ASYNCFETCH_PUBLIC_ONLY": "1", "ASYNCFETCH_CONFIG": "not-there.toml"}
+    ran = run("demo", "--seconds", "1", env={"TMPDIR": str(elsewhere), **settings})
+    assert ran.status == 0, ran.err
+
+
+@slow
 def test_what_is_kept_is_what_was_said(tmp_path: Path, elsewhere: Path) -> None:
     """--keep leaves list, records and bodies in a new directory, and names them; one with content is refused."""
     ran = run("demo", "--seconds", "1", "--keep", "new/kept", cwd=tmp_path, env={"TMPDIR": str(elsewhere)})
