@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import random
 import signal
 import subprocess
@@ -15,7 +17,7 @@ import pytest
 
 from asyncfetch.testing import FaultServer, Reply, Script, SeenRequest
 from asyncfetch.testing.fixtures import MakeFaultServer
-from tests.cli.command import AT_MOST, environment, read_records, run
+from tests.cli.command import AT_MOST, Started, environment, read_records, run
 from tests.download import Download, pattern
 
 pytestmark = pytest.mark.slow
@@ -108,3 +110,27 @@ def test_at_random_moments(server: FaultServer, site: Site, tmp_path: Path, sign
     assert server.seen.requests <= URLS + KILLS * (JOBS + 64)
     ranges = [asked for download in site.large.values() for asked in download.asked if asked]
     assert ranges or signum == signal.SIGTERM, "what has 5 s to finish need not be gone on with"
+
+
+def test_what_a_kill_can_cost(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:
+    """While nothing can be written down, no more is fetched than -j and 64 results; and then all the rest."""
+    server = make_fault_server({"*": Reply(200, b"x")})
+    urls, fifo = tmp_path / "urls.txt", tmp_path / "fifo"
+    urls.write_text("".join(server.url(f"/{number}\n") for number in range(1, 501)))
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    fcntl.fcntl(reader, fcntl.F_SETPIPE_SZ, 4096)
+    with (
+        Started("get", urls, "-o", fifo, "-j", "7", "--max-per-host", "7") as started,
+        os.fdopen(reader, "rb") as lines,
+    ):
+        seen = -1
+        while seen != server.seen.requests or not seen:
+            seen = server.seen.requests
+            time.sleep(0.3)
+        written = lines.read(4096).count(b"\n")
+        assert 7 <= seen - written <= 7 + 64
+        os.set_blocking(reader, True)
+        written += lines.read().count(b"\n")
+        assert (started.wait().status, server.seen.requests) == (0, 500)
+    assert written == 500

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncfetch.testing import FaultServer, Reply, SeenRequest
+from asyncfetch.testing import FaultServer, Reply, Script, SeenRequest, Silence
 from asyncfetch.testing.fixtures import MakeFaultServer
 from tests.cli.command import AT_MOST, Started, environment
 from tests.download import Download, pattern
@@ -111,3 +111,15 @@ def test_what_somebody_removes(make_fault_server: MakeFaultServer, tmp_path: Pat
     [record] = records(out)
     assert (out / str(record["path"])).read_bytes() == body
     assert not (out / "results.jsonl.job.parts").exists()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_the_disk_is_asked_once_a_second(server: FaultServer, tmp_path: Path, loop: str) -> None:
+    """A disk that takes nothing is noticed while the job goes on, a second after a record, not at its end."""
+    server.route("/endless", Script(Silence()))
+    urls = [server.url("/000000001"), server.url("/endless")]
+    started = time.monotonic()
+    stopped = get(*urls, "-o", tmp_path / "r.jsonl", "--loop", loop, before=refusing("fsync", errno.EIO))
+    assert stopped.returncode == 1
+    assert f"asyncfetch: the results file '{tmp_path}/r.jsonl' cannot be written: input/output" in stopped.stderr
+    assert 1 <= time.monotonic() - started < AT_MOST / 2
