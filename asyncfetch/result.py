@@ -39,6 +39,7 @@ class Request(msgspec.Struct):
         id: what the input calls this entry; it comes back in the record.
         name: what the file of the body is to be called, if it is saved; None derives it from the URL.
         sha256: digest that the body is to have, in lower-case hexadecimal.
+        max_time: seconds that one attempt may take, instead of the `total` of whatever timeouts hold for it.
     """
 
     url: str
@@ -53,6 +54,7 @@ class Request(msgspec.Struct):
     id: str | int | None = None
     name: str | None = None
     sha256: str | None = None
+    max_time: float | None = None
 
     def __repr__(self) -> str:
         """Show it without credentials, and without what may be one: the values of headers."""

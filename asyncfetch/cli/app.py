@@ -165,6 +165,7 @@ def get(**options: Any) -> int:
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
 @input_options
 @limit_options
+@politeness_options
 @click.option(
     "--seconds-per-request", type=seconds, default=0.5, show_default=True, metavar="S", panel=HOW_MUCH,
     help="What a request is assumed to take, on its connection, from its turn to the end of its body.",
@@ -181,8 +182,9 @@ def get(**options: Any) -> int:
 def plan(**options: Any) -> int:
     """Look at a list and fetch nothing: what is in it, its hosts and their shares, and the least time it can take.
 
-    SOURCEs and options are those of get. What -j and --max-per-host say decides on the time, together with the host
-    that has the most URLs. Only sitemaps are fetched, if there are some; what concerns requests is for them.
+    SOURCEs and options are those of get. -j, --max-per-host, --rate, --delay and --global-rate decide on the time,
+    together with the host that takes longest. Only sitemaps are fetched, if there are some; what concerns requests
+    is for them.
 
         asyncfetch plan urls.txt --max-per-host 2
         asyncfetch plan urls.txt --json | jq .least_seconds

@@ -82,7 +82,6 @@ class InputOptions:
             limit=self.limit,
             dedupe=self.dedupe,
             method=client_options.method,
-            timeouts=client_options.timeouts,
             credentials=client_options.credentials,
         )
         stdin = None if sys.stdin is None else sys.stdin.buffer

@@ -292,13 +292,7 @@ class ClientOptions:
                 ),
                 timeouts=self.timeouts,
                 retry=self._retry(),
-                politeness=asyncfetch.Politeness(
-                    rate=self.rate,
-                    delay=self.delay,
-                    global_rate=self.global_rate,
-                    limit_rate=self.limit_rate,
-                    adapt=self.adapt,
-                ),
+                politeness=self.politeness,
                 hosts=self.host_settings,
                 redirects=asyncfetch.Redirects(follow=self.location, most=self.max_redirs),
                 tls=asyncfetch.TLSSettings(
@@ -324,6 +318,17 @@ class ClientOptions:
         """What is different for some hosts, by pattern."""
         timeouts = self.timeouts
         return {pattern: section.settings(timeouts) for pattern, section in self.hosts.items()}
+
+    @property
+    def politeness(self) -> asyncfetch.Politeness:
+        """How hosts are spared."""
+        return asyncfetch.Politeness(
+            rate=self.rate,
+            delay=self.delay,
+            global_rate=self.global_rate,
+            limit_rate=self.limit_rate,
+            adapt=self.adapt,
+        )
 
     @property
     def timeouts(self) -> asyncfetch.Timeouts:

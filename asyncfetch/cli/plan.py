@@ -28,6 +28,7 @@ from asyncfetch.job import Plan as Found
 __all__ = ["Plan", "plan"]
 
 _TELL_EVERY = 10.0  # seconds
+_UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,7 @@ def _pace(options: Plan, client_options: ClientOptions) -> Pace:
     return Pace(
         seconds=options.seconds_per_request,
         limits=Limits(total=client_options.jobs, per_host=client_options.max_per_host),
+        politeness=client_options.politeness,
         own=settings_by_host(client_options.host_settings),
     )
 
@@ -93,7 +95,6 @@ def _read(sources: Sources, planner: Planner) -> JobError | None:
 
 def _outlook(found: Found, sources: Sources, client_options: ClientOptions) -> Outlook:
     limits = found.pace.limits
-    own = ["for some hosts what the configuration says"] if client_options.hosts else []
     return Outlook(
         requests=found.requests,
         duplicates=found.duplicates,
@@ -104,10 +105,30 @@ def _outlook(found: Found, sources: Sources, client_options: ClientOptions) -> O
         host_count=found.host_count,
         sizes=[SizeShare(*size) for size in found.sizes],
         seconds=found.seconds,
-        is_decided_by_host=found.is_decided_by_host,
+        decider=found.decider,
         assumed=(found.pace.seconds, limits.total, min(limits.per_host, limits.total)),
-        limits=own,
+        limits=_further_limits(client_options),
     )
+
+
+def _further_limits(client_options: ClientOptions) -> list[str]:
+    """Say what the time is computed from besides the requests at once."""
+    said = []
+    if client_options.rate is not None:
+        said.append(f"{_often(client_options.rate)} to one host (--rate)")
+    if client_options.delay:
+        said.append(f"{client_options.delay:g} s apart at one host (--delay)")
+    if client_options.global_rate is not None:
+        said.append(f"{_often(client_options.global_rate)} in all (--global-rate)")
+    if client_options.hosts:
+        said.append("for some hosts what the configuration says")
+    return said
+
+
+def _often(rate: float) -> str:
+    """Write a rate with the unit in which it is a number of one or more: `5/s`, `30/m`."""
+    unit = next((unit for unit, seconds in _UNITS.items() if rate * seconds >= 1), "h")
+    return f"{rate * _UNITS[unit]:g}/{unit}"
 
 
 def _show(outlook: Outlook, options: Plan) -> None:

@@ -380,7 +380,7 @@ class Client:
         Raises:
             InvalidURL: it cannot be fetched.
             TypeError: what it brings along is of another type than it takes.
-            ValueError: its `max_body` is negative.
+            ValueError: its `max_body` is negative, or its `max_time` is none.
         """
         if request.invalid:
             raise InvalidURL(request.invalid)
@@ -388,13 +388,13 @@ class Client:
             raise InvalidURL(f"the method {shown(str(request.method))} is not GET or HEAD")
         fetch = Fetch(lane, request, index, Url.parse(request.url))
         fetch.blocks, fetch.timeouts = self._hosts.blocks, self._timeouts
-        if request.timeouts is not None or request.max_body is not None:
+        has_times = request.timeouts is not None or request.max_time is not None
+        if has_times or request.max_body is not None:
             check_request(request)
-        if self._hosts.are_special or request.headers is not None or request.timeouts is not None:
+        if has_times or self._hosts.are_special or request.headers is not None:
             self._hosts.dress(fetch)
             self._pool.watch(fetch.timeouts)
-        follow = request.follow_redirects
-        fetch.follow = self._redirects.follow if follow is None else follow
+        fetch.follow = self._redirects.follow if request.follow_redirects is None else request.follow_redirects
         fetch.max_body = request.max_body
         fetch.added = monotonic()
         return fetch

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from asyncfetch.client.fetch import Fetch, FieldBlocks, FieldPairs, merge_fields
@@ -21,6 +23,7 @@ HostTable = Mapping[str, HostSettings] | Callable[[str], HostSettings | None]
 """Patterns (`example.org`, `*.example.org`, either with `:port`), or a callable that is asked with `host:port`."""
 
 _REMEMBERED = 10_000
+_TIMEOUTS_REMEMBERED = 1024
 _WILD = "*."
 
 
@@ -62,6 +65,7 @@ class Hosts:
         """
         self.blocks = FieldBlocks(pairs, sensitive)
         self.timeouts = timeouts
+        self._with_total = lru_cache(_TIMEOUTS_REMEMBERED)(_with_total)
         self.are_special = bool(table) or callable(table)
         self._pairs = pairs
         self._sensitive = sensitive
@@ -96,6 +100,8 @@ class Hosts:
             raise InvalidURL(str(error)) from error
         timeouts = None if own is None else own.settings.timeouts
         fetch.timeouts = request.timeouts or timeouts or self.timeouts
+        if request.max_time is not None:
+            fetch.timeouts = self._with_total(fetch.timeouts, request.max_time)
 
     # Inside
 
@@ -129,6 +135,10 @@ def settings_by_host(table: HostTable) -> Callable[[str], HostSettings | None]:
         ValueError, TypeError: as the client does.
     """
     return Hosts(table, [], frozenset(), Timeouts()).settings
+
+
+def _with_total(timeouts: Timeouts, total: float) -> Timeouts:
+    return replace(timeouts, total=total)
 
 
 def _patterns_for(key: str) -> list[str]:

@@ -65,9 +65,14 @@ def check_request(request: Request) -> None:
 
     Raises:
         TypeError: one is of another type.
-        ValueError: `max_body` is negative.
+        ValueError: `max_body` is negative, or `max_time` is no time.
     """
     setting("timeouts", request.timeouts, Timeouts)
+    seconds = request.max_time
+    if seconds is not None and not isinstance(seconds, int | float):
+        raise TypeError(f"max_time is a number of seconds, not {seconds!r}")
+    if seconds is not None and not seconds > 0:  # not a number is none, either
+        raise ValueError(f"max_time is a number of seconds above 0, not {seconds}")
     most = request.max_body
     if most is not None and not isinstance(most, int):
         raise TypeError(f"max_body is a number of bytes, not {most!r}")

@@ -6,7 +6,7 @@ The facts come from whoever has read the list; nothing is counted here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 from rich.text import Text
@@ -24,6 +24,8 @@ __all__ = ["HostShare", "InvalidShare", "Outlook", "SizeShare", "outlook_json", 
 _BAR = 24  # cells
 _MOST_REASONS = 10
 _NAME_AT_MOST = 80  # cells
+_OVER_ALL = {"places": "the number of requests at once", "rate": "the rate over all hosts"}
+_OPTIONS = {"places": "jobs", "rate": "global-rate"}
 
 
 class HostShare(msgspec.Struct, frozen=True):
@@ -63,7 +65,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         host_count: how many hosts there are.
         sizes: how large the hosts are, the smallest first.
         seconds: the least time.
-        is_decided_by_host: whether the first of the hosts decides on it.
+        decider: what decides on it: the first of the hosts, or over all the places in flight, or the rate.
         assumed: what it is computed from: seconds of a request, requests at once in all and to one host.
         limits: what else it is computed from, in words.
     """
@@ -77,7 +79,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     host_count: int
     sizes: Sequence[SizeShare]
     seconds: float
-    is_decided_by_host: bool
+    decider: Literal["host", "places", "rate"]
     assumed: tuple[float, int, int]
     limits: Sequence[str] = ()
 
@@ -164,12 +166,12 @@ def _time(outlook: Outlook, marks: Marks) -> Text:
     """Say the least time, who decides on it, and what is assumed."""
     seconds, total, per_host = outlook.assumed
     words = Text("least time: ").append(units.roughly(outlook.seconds), "bold")
-    if outlook.is_decided_by_host:
+    if outlook.decider == "host":
         first = outlook.hosts[0]
         name = host_name(first.host, _NAME_AT_MOST, ascii_only=marks.ascii_only)
         words.append(f", decided by {name} with {units.counted(first.requests, 'URL')}")
     else:
-        words.append(", decided by the number of requests at once")
+        words.append(f", decided by {_OVER_ALL[outlook.decider]}")
     limits = ", ".join((f"{total:,} at once (-j)", f"{per_host:,} to one host (--max-per-host)", *outlook.limits))
     assumed = f"assumed: {seconds:g} s a request (--seconds-per-request), no failures, no pauses"
     return words.append(f"\n{limits}; {assumed}", "dim")
@@ -204,7 +206,7 @@ def outlook_json(outlook: Outlook) -> dict[str, Any]:
         "more_hosts": outlook.host_count - len(outlook.hosts),
         "sizes": [msgspec.structs.asdict(share) for share in outlook.sizes],
         "least_seconds": round(outlook.seconds, 3),
-        "decided_by": outlook.hosts[0].host if outlook.is_decided_by_host else "jobs",
+        "decided_by": outlook.hosts[0].host if outlook.decider == "host" else _OPTIONS[outlook.decider],
         "assumed": {"seconds_per_request": seconds, "jobs": total, "max_per_host": per_host},
         "limits": list(outlook.limits),
     }

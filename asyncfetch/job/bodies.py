@@ -139,7 +139,8 @@ class Bodies:
         """Close a file, and let what can outlive this run lie where it is."""
         if self._parts.get(part):
             del self._parts[part]
-            part.close(remove=False)
+            with contextlib.suppress(OSError):  # its length tells what is there of it
+                part.close(remove=False)
         else:
             self.drop(part)
 
@@ -179,7 +180,8 @@ class Bodies:
     def drop(self, part: Part) -> None:
         """Close a file; without a name it is gone."""
         index = self._parts.pop(part, 0)
-        part.close()
+        with contextlib.suppress(OSError):
+            part.close()
         if index and self.partials is not None:
             self.partials.forget(index)
 
@@ -196,13 +198,26 @@ class Bodies:
         try:
             part = sink.written()
             name = self.naming.name(sink.request, sink.sha256)
-            return self._give_name(part, name, sink.request.index)
+            return self._closed(part, self._give_name(part, name, sink.request.index))
         except OSError as error:
             name = name or self.naming.name(sink.request, "")
             raise self.failed(error, f"{name.folder}/{name.file()}".lstrip("/")) from error
         finally:
             sink.discard()
             self._folders.spare.refill()
+
+    def _closed(self, part: Part, path: str) -> str:
+        """Close a file that has its name, and return its path.
+
+        Raises:
+            OSError: not all of it has been written; it has no name any more.
+        """
+        try:
+            part.close()
+        except OSError:
+            self.remove(path)
+            raise
+        return path
 
     def remove(self, path: str) -> None:
         """Remove a body that `save` has just saved, because it could not be recorded; errors do not matter."""

@@ -267,11 +267,18 @@ class Part:
         self._name = ""
 
     def close(self, *, remove: bool = True) -> None:
-        """Close the file, and remove its temporary name. Without a final name it is gone. Can be called again."""
+        """Close the file, and remove its temporary name. Without a final name it is gone. Can be called again.
+
+        A name that cannot be removed, on a disk that has become read-only for instance, is left to the next start.
+
+        Raises:
+            OSError: it has not been written after all; network drives may say so as late as this.
+        """
         with self._lock:
-            if self._descriptor >= 0:
-                os.close(self._descriptor)
-                self._descriptor = -1
-            if self._name and remove:
-                os.unlink(self._name, dir_fd=self._root)
-            self._name = ""
+            name, self._name = self._name, ""
+            if name and remove:
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=self._root)
+            descriptor, self._descriptor = self._descriptor, -1
+            if descriptor >= 0:
+                os.close(descriptor)

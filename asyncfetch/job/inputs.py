@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from asyncfetch.job.formats import Format
 from asyncfetch.result import Method
-from asyncfetch.settings import Timeouts
 
 __all__ = ["InputSettings"]
 
@@ -26,7 +25,6 @@ class InputSettings:
         limit: entries that are wanted at most, 1 or more; None is no limit. Nothing is read beyond.
         dedupe: whether a URL that was there before is left out.
         method: of every request.
-        timeouts: of the client; a row's `max_time` replaces their `total`.
         credentials: names of the client's headers that only the origin of a sitemap may see, not the others that it
             names.
     """
@@ -39,7 +37,6 @@ class InputSettings:
     limit: int | None = None
     dedupe: bool = False
     method: Method = "GET"
-    timeouts: Timeouts = field(default_factory=Timeouts)
     credentials: tuple[str, ...] = ()
 
     @property

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Self
+from typing import Literal, Self
 
 from asyncfetch.errors import InvalidURL
 from asyncfetch.job.distinct import Distinct, Tally
@@ -58,8 +58,15 @@ class Pace:
 
     def of_all(self, requests: int) -> float:
         """Return the least seconds for requests to so many hosts that only the limits over all count."""
+        return max(self._rounds(requests, self.limits.total), self._begun_in_turn(requests))
+
+    def is_decided_by_rate(self, requests: int) -> bool:
+        """Whether it is the rate over all that counts then, not how many are in flight at once."""
+        return self._begun_in_turn(requests) > self._rounds(requests, self.limits.total)
+
+    def _begun_in_turn(self, requests: int) -> float:
         rate = self.politeness.global_rate
-        return max(self._rounds(requests, self.limits.total), requests / rate if rate else 0.0)
+        return (requests - 1) / rate + self.seconds if rate and requests else 0.0
 
     def _rounds(self, requests: int, at_once: int) -> float:
         return ceil(requests / at_once) * self.seconds
@@ -112,9 +119,11 @@ class Plan:
         return max(slowest, self.pace.of_all(self.requests))
 
     @property
-    def is_decided_by_host(self) -> bool:
-        """Whether the first of the hosts decides on the time, not the limit over all."""
-        return bool(self.hosts) and self.hosts[0].seconds > self.pace.of_all(self.requests)
+    def decider(self) -> Literal["host", "places", "rate"]:
+        """What decides on the time: the first of the hosts, or over all the places in flight, or the rate."""
+        if self.hosts and self.hosts[0].seconds > self.pace.of_all(self.requests):
+            return "host"
+        return "rate" if self.pace.is_decided_by_rate(self.requests) else "places"
 
 
 class Planner:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import replace
-from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -32,7 +30,6 @@ from asyncfetch.job.recorded import Positions
 from asyncfetch.job.selection import Selection
 from asyncfetch.job.sitemaps import CalledOff, Named, SitemapFetcher, SitemapWalk
 from asyncfetch.result import Request
-from asyncfetch.settings import Timeouts
 
 if TYPE_CHECKING:
     from asyncfetch.client import Client
@@ -42,7 +39,6 @@ __all__ = ["Place", "Sources", "open_sources"]
 _BATCH = 1000
 _WAITING_MOST = 100_000  # entries that wait in memory when a job goes on; of a file, more are read again
 _WAIT_FOR_READER = 1.0
-_TIMEOUTS_REMEMBERED = 1024
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -91,7 +87,6 @@ class Sources:
         self._sources = sources
         self._fetcher = fetcher or SitemapFetcher()
         self._selection: Selection | None = None
-        self._timeouts = lru_cache(_TIMEOUTS_REMEMBERED)(self._timeouts_with)
         self._batches = self._read()
         self._done: Positions | None = None
         self._fingerprint: Fingerprint | None = None
@@ -234,13 +229,8 @@ class Sources:
         request = Request(line.text, index, self._method, context=place, invalid=line.fault)
         if isinstance(line, Row):
             request.id, request.name, request.sha256 = line.id, line.name, line.sha256
-            request.headers = line.headers
-            if line.max_time is not None:
-                request.timeouts = self._timeouts(line.max_time)
+            request.headers, request.max_time = line.headers, line.max_time
         return request
-
-    def _timeouts_with(self, total: float) -> Timeouts:
-        return replace(self.settings.timeouts, total=total)
 
     # --- from sources to entries
 

@@ -67,6 +67,17 @@ def test_json_lines(fault_server: FaultServer) -> None:
     assert (sent["X-Row"], "User-Agent" in sent) == ("seven", False)
 
 
+def test_the_time_of_a_row_and_timeouts_of_a_host(fault_server: FaultServer, tmp_path: Path) -> None:
+    """A row's max_time is the total; what the configuration says of its host is kept to as well."""
+    fault_server.route("/slow", Script(Pause(5), OK))
+    config = tmp_path / "asyncfetch.toml"
+    config.write_text('[host."127.0.0.1"]\ntimeouts = { head = 0.2, total = 60 }\n')
+    rows = [{"url": fault_server.url("/slow"), "max_time": seconds} for seconds in (0.1, 20)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    ran = run("get", "-", "--input-format", "jsonl", "--retry", "0", "-K", config, stdin=lines)
+    assert ran.codes == ["timeout.total", "timeout.head"]
+
+
 def test_a_sitemap(fault_server: FaultServer) -> None:
     """It is fetched with the user's own headers, and what it names is one list with everything else."""
     page = fault_server.url("/page")

@@ -174,3 +174,41 @@ def test_hosts_with_settings_of_their_own(skewed: Path, tmp_path: Path) -> None:
     assert lines[3].startswith("h1.example:80")
     assert lines[-2] == "least time: 3 m 20 s, decided by h1.example:80 with 3 URLs"
     assert "(--max-per-host), for some hosts what the configuration says; assumed: " in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "decided", "limits"),
+    [
+        (["--rate", "30/m"], "30 m, decided by big.example with 900 URLs", "30/m to one host (--rate)"),
+        (
+            ["--delay", "4", "--rate", "5"],
+            "1 h 0 m, decided by big.example with 900 URLs",
+            "5/s to one host (--rate), 4 s apart at one host (--delay)",
+        ),
+        (["--global-rate", "2.5"], "6 m 40 s, decided by the rate over all hosts", "2.5/s in all (--global-rate)"),
+    ],
+)
+def test_rates_and_delays(skewed: Path, arguments: list[str], decided: str, limits: str) -> None:
+    """They count like the requests at once, and are named among what the time is computed from."""
+    ran = run("plan", skewed, *arguments)
+    assert (ran.status, ran.err) == (0, "")
+    lines = ran.out.decode().splitlines()
+    assert lines[-2] == f"least time: {decided}"
+    assert f"6 to one host (--max-per-host), {limits}; assumed: " in lines[-1]
+
+
+def test_rates_in_the_configuration(skewed: Path, tmp_path: Path) -> None:
+    """What stands there for all hosts counts, and for one host what stands there for it."""
+    config = tmp_path / "asyncfetch.toml"
+    config.write_text('rate = "1/h"\ndelay = 1\n[host."big.example"]\nrate = 1000\ndelay = 0\nlimit = 90\n')
+    plan = json.loads(run("plan", skewed, "--config", config, "--json", "--global-rate", "7/h").out)
+    hosts = {host["host"]: host["least_seconds"] for host in plan["hosts"]}
+    assert hosts["h1.example:80"] == 2 * 3600 + 0.5
+    assert "big.example:443" not in hosts, "it takes 5 s, and the others hours"
+    assert (plan["decided_by"], plan["least_seconds"]) == ("global-rate", round(999 * 3600 / 7 + 0.5, 3))
+    assert plan["limits"] == [
+        "1/h to one host (--rate)",
+        "1 s apart at one host (--delay)",
+        "7/h in all (--global-rate)",
+        "for some hosts what the configuration says",
+    ]

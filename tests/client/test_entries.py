@@ -39,6 +39,7 @@ _WRITTEN = [
     Request(URL, context=Place("list.txt", 3)),
     Request(URL, context=Frozen(name="a", parts=(1, 2))),
     Request(URL, context=("row", 17, (b"\0", 1.5, None, True))),
+    Request(URL, max_time=2.5),
     Request(URL, follow_redirects=True, max_body=0, context=1 << 63),
 ]
 

@@ -166,6 +166,43 @@ async def test_timeouts_of_a_host(server: FaultServer) -> None:
         assert (await client.get(server.url("/slow", ONE), timeouts=Timeouts())).status_code == 200
 
 
+async def test_the_max_time_of_a_request(server: FaultServer) -> None:
+    """It is the total, of the timeouts that hold where the request goes: all others of these are kept to."""
+    server.route("/slow", Reply(200, b"x", delay=0.15))
+    server.route("/from", Reply(302, headers={"Location": server.url("/slow", ONE)}))
+    own = HostSettings(timeouts=Timeouts(head=0.05))
+    cases = [
+        (Request(server.url("/slow", ONE), max_time=30), "timeout.head"),
+        (Request(server.url("/from", TWO), max_time=30), "timeout.head"),
+        (Request(server.url("/slow", TWO), max_time=0.05), "timeout.total"),
+        (Request(server.url("/slow", TWO), max_time=0.05, timeouts=Timeouts(total=9)), "timeout.total"),
+        (Request(server.url("/slow", TWO), max_time=30, timeouts=Timeouts(head=0.05)), "timeout.head"),
+        (Request(server.url("/slow", TWO), max_time=30), None),
+    ]
+    async with Client(hosts={ONE: own}, timeouts=Timeouts(total=0.1), retry=Retry(attempts=1)) as client:
+        for request, code in cases:
+            [result] = [result async for result in client.fetch_many([request])]
+            assert result.code == code, request
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "sentence"),
+    [
+        ("5", TypeError, "max_time is a number of seconds, not '5'"),
+        (0, ValueError, "max_time is a number of seconds above 0, not 0"),
+        (float("nan"), ValueError, "max_time is a number of seconds above 0, not nan"),
+    ],
+)
+async def test_a_max_time_that_is_none(
+    server: FaultServer, given: Any, kind: type[Exception], sentence: str
+) -> None:
+    """It is refused before anything is sent."""
+    async with Client() as client:
+        with pytest.raises(kind) as caught:
+            await client.get(Request(server.url(), max_time=given))
+    assert (str(caught.value), server.seen.connections) == (sentence, 0)
+
+
 async def test_a_callable_is_asked_for_each_host_not_for_each_request(server: FaultServer) -> None:
     """It gets `host:port`, and its limits hold."""
     asked: list[str] = []

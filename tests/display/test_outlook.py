@@ -30,12 +30,12 @@ SKEWED = Outlook(
     host_count=21,
     sizes=[SizeShare(1, 0, 0), SizeShare(2, 20, 100), SizeShare(100, 1, 900)],
     seconds=75.0,
-    is_decided_by_host=True,
+    decider="host",
     assumed=(0.5, 100, 6),
 )
 EMPTY = Outlook(
     requests=0, duplicates=0, left_out=0, sitemaps=0, invalid=[], hosts=[], host_count=0, sizes=[], seconds=0.0,
-    is_decided_by_host=False, assumed=(0.5, 100, 6),
+    decider="places", assumed=(0.5, 100, 6),
 )  # fmt: skip
 
 ASSUMED = (
@@ -82,12 +82,11 @@ def test_a_skewed_list() -> None:
 
 def test_what_says_nothing_is_not_said() -> None:
     """One host has no sizes to compare; without entries there is one line."""
-    one = changed(
-        host_count=1, hosts=SKEWED.hosts[:1], invalid=[], duplicates=0, left_out=0, is_decided_by_host=False
-    )
+    one = changed(host_count=1, hosts=SKEWED.hosts[:1], invalid=[], duplicates=0, left_out=0, decider="places")
     assert "URLs of a host" not in drawn(one)
     assert drawn(one).startswith("1,000 entries: 1,000 URLs on 1 host\n")
     assert "least time: 1 m 15 s, decided by the number of requests at once\n" in drawn(one)
+    assert "least time: 1 m 15 s, decided by the rate over all hosts\n" in drawn(changed(decider="rate"))
     assert drawn(EMPTY) == "0 entries: 0 URLs on 0 hosts"
 
 
@@ -145,3 +144,4 @@ def test_for_programs() -> None:
     assert got["invalid"] == [{"reason": "the row has no URL", "count": 2, "example": "urls.csv, line 17"}]
     assert (got["entries"], got["more_hosts"], got["decided_by"]) == (1005, 19, "big.example:443")
     assert outlook_json(EMPTY)["decided_by"] == "jobs"
+    assert outlook_json(changed(decider="rate"))["decided_by"] == "global-rate"

@@ -173,6 +173,33 @@ def test_a_directory_without_permission() -> None:
             Bodies(Path(directory, "closed"))
 
 
+async def test_an_error_that_comes_at_the_very_end(tmp_path: Path) -> None:
+    """Network drives may say only at closing that there was no room: then the body is not there, and it is told."""
+    with Bodies(tmp_path, way=Way.LINKED) as bodies:
+        bodies.save(await filled(bodies, "http://example.org/before"))  # its directory is open from now on
+        sink = await filled(bodies, "http://example.org/a", b"x" * MIB)
+        os.close(sink.written()._descriptor)
+        with pytest.raises(OutputError, match=r"/example\.org/a' cannot be written: bad file descriptor"):
+            bodies.save(sink)
+        assert bodies.failure is not None
+        sink = await filled(bodies, "http://example.org/b", b"x" * MIB)
+        os.close(sink.written()._descriptor)
+        await sink.abort()  # what is thrown away need not have been written
+    assert list(files(tmp_path)) == ["example.org/before"]
+
+
+async def test_a_temporary_name_that_is_gone(tmp_path: Path) -> None:
+    """A body that is thrown away does not miss it; one that is to get its name has been lost, and that is told."""
+    with Bodies(tmp_path, way=Way.LINKED) as bodies:
+        unwanted, wanted = [await filled(bodies, f"http://example.org/{n}", b"x" * MIB) for n in "ab"]
+        for sink in (unwanted, wanted):
+            (tmp_path / sink.written()._name).unlink()
+        await unwanted.abort()
+        with pytest.raises(OutputError, match="/b' cannot be written: no such file or directory"):
+            bodies.save(wanted)
+    assert files(tmp_path) == {}
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""

@@ -15,7 +15,6 @@ import pytest
 from asyncfetch.job import InputSettings, Place, SourceError, Sources, open_sources
 from asyncfetch.job.formats import format_of
 from asyncfetch.result import Request
-from asyncfetch.settings import Timeouts
 from tests.job.test_packing import zstd
 
 JSONL = b'{"url":"http://a/","id":1,"name":"a","headers":{"X":"1"},"sha256":"%b","max_time":2}\n{"url":""}\n' % (
@@ -76,15 +75,15 @@ def test_names_of_files() -> None:
 
 
 async def test_what_a_row_says_is_in_its_request(tmp_path: Path) -> None:
-    """Id, name, headers and digest are the request's own; `max_time` is the total of the client's timeouts."""
+    """Id, name, headers, digest and time are the request's own; other timeouts stay those of its host."""
     path = tmp_path / "l.jsonl"
     path.write_bytes(JSONL)
-    good, _ = await read(path, timeouts=Timeouts(head=7, total=9))
+    good, _ = await read(path)
     assert (good.id, good.name, good.headers, good.sha256) == (1, "a", {"X": "1"}, "ab" * 32)
-    assert good.timeouts == Timeouts(head=7, total=2)
+    assert (good.max_time, good.timeouts) == (2, None)
     path.write_bytes(b'{"url":"http://a/"}')
     (bare,) = await read(path)
-    assert (bare.id, bare.name, bare.headers, bare.sha256, bare.timeouts) == (None, None, None, None, None)
+    assert (bare.id, bare.name, bare.headers, bare.sha256, bare.max_time) == (None, None, None, None, None)
 
 
 async def test_kinds_are_one_numbered_input(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def test_the_slowest_host_decides() -> None:
     plan = plan_of(*big, *small)
     assert plan.hosts[0] == HostPlan("big:80", 900, 75.0)
     assert (plan.requests, plan.host_count, plan.duplicates) == (1000, 101, 0)
-    assert (plan.seconds, plan.is_decided_by_host) == (75.0, True)
+    assert (plan.seconds, plan.decider) == (75.0, "host")
     assert plan.sizes == [(1, 100, 100), (100, 1, 900)]
     assert len(plan.hosts) == 20
 
@@ -64,19 +64,35 @@ def test_hosts_with_settings_of_their_own() -> None:
         HostPlan("fast:80", 100, 2.0),
         HostPlan("other:80", 12, 2.0),
     ]
-    assert (plan.seconds, plan.is_decided_by_host) == (41.0, True)
+    assert (plan.seconds, plan.decider) == (41.0, "host")
 
 
 def test_the_rate_over_all() -> None:
-    """It holds for all requests together."""
+    """It holds for all requests together; the first one waits for nobody."""
     pace = Pace(seconds=0.5, limits=Limits(), politeness=Politeness(global_rate=4))
-    assert (pace.of_all(100), pace.of_host("h:80", 100)) == (25.0, 8.5)
+    assert (pace.of_all(100), pace.of_host("h:80", 100)) == (25.25, 8.5)
+    seldom = Pace(seconds=0.5, limits=Limits(), politeness=Politeness(global_rate=1 / 60))
+    assert (seldom.of_all(1), seldom.of_all(0), seldom.of_all(3)) == (0.5, 0.0, 120.5)
+
+
+@pytest.mark.parametrize(
+    ("global_rate", "hosts", "decider"),
+    [(None, 1, "host"), (None, 50, "places"), (100, 50, "places"), (1, 50, "rate"), (1, 1, "host")],
+)
+def test_who_decides(global_rate: float | None, hosts: int, decider: str) -> None:
+    """The slowest host, the number of requests at once, or the rate over all: whichever takes longest."""
+    pace = Pace(
+        seconds=2,
+        limits=Limits(total=10, per_host=6),
+        politeness=Politeness(global_rate=global_rate, delay=5 if hosts == 1 else 0),
+    )
+    assert plan_of(*[f"http://h{n % hosts}/{n}" for n in range(50)], pace=pace).decider == decider
 
 
 def test_the_limit_over_all_decides() -> None:
     """Many small hosts take what the number of requests at once takes."""
     plan = plan_of(*[f"http://h{n}/" for n in range(50)], pace=Pace(seconds=2, limits=Limits(total=10, per_host=6)))
-    assert (plan.seconds, plan.is_decided_by_host) == (10.0, False)
+    assert (plan.seconds, plan.decider) == (10.0, "places")
 
 
 def test_duplicates_are_those_that_ask_for_the_same() -> None:
@@ -108,7 +124,7 @@ def test_reasons_are_bounded() -> None:
 def test_an_empty_list() -> None:
     """It takes no time."""
     plan = plan_of()
-    assert (plan.requests, plan.hosts, plan.sizes, plan.seconds, plan.is_decided_by_host) == (0, [], [], 0.0, False)
+    assert (plan.requests, plan.hosts, plan.sizes, plan.seconds, plan.decider) == (0, [], [], 0.0, "places")
 
 
 def test_sizes_of_hosts() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import shutil
@@ -17,6 +18,7 @@ from asyncfetch.job import (
     Job,
     JobOutcome,
     JournalError,
+    Naming,
     Safeguard,
     SourceError,
     open_journal,
@@ -26,6 +28,7 @@ from asyncfetch.job.recorded import read_back
 from asyncfetch.record import Record
 from asyncfetch.settings import Limits, Retry
 from asyncfetch.testing import FaultServer, Reply, Sequence
+from asyncfetch.url import Url
 
 URLS = 12
 
@@ -61,8 +64,9 @@ async def go_on(
     try_again: Callable[[str], bool] | None = None,
     out: Path | None = None,
     most: int | None = None,
+    naming: Naming | None = None,
 ) -> JobOutcome:
-    bodies = None if out is None else Bodies(out)
+    bodies = None if out is None else Bodies(out, naming=naming, digests=naming is not None)
     try:
         with (
             open_sources(map(str, sources)) as opened,
@@ -105,6 +109,30 @@ async def test_cut_anywhere(client: Client, server: FaultServer, urls: Path, res
         assert results.read_bytes().startswith(whole[: whole.rfind(b"\n", 0, end) + 1])
         assert server.seen.requests - hits == outcome.total == URLS - kept
         assert (outcome.earlier, outcome.missing) == (kept, 0)
+
+
+@pytest.mark.slow
+async def test_cut_anywhere_with_bodies(
+    client: Client, server: FaultServer, urls: Path, results: Path, tmp_path: Path
+) -> None:
+    """The bodies of the lines that are left are left alone; what is fetched again goes over none that is there."""
+    out, saved, naming = tmp_path / "out", tmp_path / "saved", Naming("{n}-{sha256}{ext}")
+    await go_on(client, results, urls, out=out, naming=naming)
+    whole, before = results.read_bytes(), {path.name for path in out.iterdir()}
+    out.rename(saved)
+    for end in range(len(whole) - 300, len(whole)):
+        shutil.copytree(saved, out)
+        results.write_bytes(whole[:end])
+        hits, kept = server.seen.requests, whole.count(b"\n", 0, end)
+        await go_on(client, results, urls, out=out, naming=naming)
+        assert positions(results) == list(range(1, URLS + 1)), end
+        assert server.seen.requests - hits == URLS - kept
+        for record in records(results):
+            content = (out / str(record.path)).read_bytes()
+            assert content == Url.parse(record.url).target.encode()
+            assert record.sha256 == hashlib.sha256(content).hexdigest()
+        assert {path.name for path in out.iterdir()} == before | {str(record.path) for record in records(results)}
+        shutil.rmtree(out)
 
 
 async def test_nothing_to_go_on_with(client: Client, urls: Path, results: Path) -> None:
