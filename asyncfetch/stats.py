@@ -80,7 +80,8 @@ class HostStats:
         failed: of these, not ok.
         bytes: decoded bytes of bodies.
         wire_bytes: body bytes as sent, counted while they come, those of failed attempts too.
-        queued: requests that wait for their turn there, those that wait to be tried again included.
+        queued: requests that wait for their turn there, in memory or on disk, those that wait to be tried again
+            included.
         in_flight: requests under way now.
         limit: how many may be under way at once, at the moment.
         retries: attempts beyond each first one.

@@ -82,6 +82,10 @@ class Turns:
         if fetch.dropped:
             fetch.stats.queued -= 1
 
+    def count_queued(self, key: str, change: int) -> None:
+        """Count what waits for a host elsewhere than in the scheduler, on disk."""
+        self._stats_of(key).queued += change
+
     def again(self, fetch: Fetch, delay: float) -> None:
         """Queue a fetch for another turn, before fresh ones, after `delay` seconds.
 

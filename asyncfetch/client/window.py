@@ -86,6 +86,7 @@ class Window:
         overflow = self._overflow
         if overflow is not None and self._belongs_on_disk(fetch.host, overflow):
             overflow.add(fetch.host, self._entries.encode(fetch.request, fetch.index, fetch.added))
+            self._turns.count_queued(fetch.host, 1)
             self._write(overflow)
             return
         self._added += 1
@@ -154,6 +155,8 @@ class Window:
         if overflow is None:
             return 0
         count = overflow.count
+        for host, waiting in overflow.counts():
+            self._turns.count_queued(host, -waiting)
         overflow.close()
         return count
 
@@ -209,6 +212,7 @@ class Window:
         except OSError as error:
             self._on_failure(_failure(error))
             return
+        self._turns.count_queued(host, -len(entries))  # they are counted again as they are added
         for entry in entries:
             request, index, added = self._entries.decode(entry)
             fetch = self._restore(request, index)
