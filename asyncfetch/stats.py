@@ -88,6 +88,7 @@ class HostStats:
         errors: how often each code ended a result.
         last_error: the code of the latest failed attempt, or an empty string.
         state, reason: what the host is doing and why, for people.
+        interval: seconds from one start to the next, at least; 0 where only their number counts.
         note: the reason for when it is doing well: what it has been found to take, if that is little.
         resumes_at: the loop's time in seconds when a pause ends; 0 without one.
         latency: seconds from the request sent to the head.
@@ -99,6 +100,7 @@ class HostStats:
         "errors",
         "failed",
         "in_flight",
+        "interval",
         "key",
         "last_error",
         "latency",
@@ -120,7 +122,7 @@ class HostStats:
         self.last_error = ""
         self.state = HostState.OK
         self.reason = self.note = ""
-        self.resumes_at = 0.0
+        self.resumes_at = self.interval = 0.0
         self.latency = LatencySketch()
 
     def __repr__(self) -> str:

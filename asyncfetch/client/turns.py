@@ -212,7 +212,7 @@ class Turns:
             return
         if host.limit > stats.limit:
             self._loop.call_soon(self.pump)
-        stats.limit, stats.note = host.limit, host.note
+        stats.limit, stats.note, stats.interval = host.limit, host.note, host.interval
         if host.given_up_until and len(self.unavailable) < _UNAVAILABLE_AT_MOST:
             self.unavailable[host.key] = (host.given_up_until, host.why_given_up)
         if host.state is HostState.OK:

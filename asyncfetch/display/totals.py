@@ -89,13 +89,13 @@ class Slowest:
         return max(0.0, self._ends_at - now)
 
     def _left(self, host: HostStats, now: float) -> float:
-        """How long one host will take, going on as it did since it was first seen; a pause comes on top."""
+        """How long one host will take, going on as it did since it was first seen, but no faster than it may; a pause comes on top."""
         waiting = host.queued + host.in_flight
         if not waiting:
             self._begun.pop(host.key, None)
             return 0.0
         began, done = self._begun.setdefault(host.key, (now, host.done))
-        pause = max(0.0, host.resumes_at - now)
+        pause, least = max(0.0, host.resumes_at - now), waiting * host.interval
         if host.done == done:
-            return pause
-        return pause + (now - began) * waiting / (host.done - done)
+            return pause + least
+        return pause + max(least, (now - began) * waiting / (host.done - done))

@@ -61,6 +61,11 @@ def test_the_slowest_host_is_waited_for(stats: Stats, clock: Clock, finish: Fini
     totals = pace.look(clock.now)
     assert totals.left is not None
     assert 130 <= totals.left <= 170
+    slow.resumes_at, slow.interval, slow.queued = 0.0, 10.0, 50
+    clock.now += 2
+    totals = pace.look(clock.now)
+    assert totals.left is not None
+    assert 480 <= totals.left <= 510
     slow.queued = 0
     clock.now += 2
     totals = pace.look(clock.now)
