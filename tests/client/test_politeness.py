@@ -289,12 +289,12 @@ async def test_a_host_that_is_asked_seldom_says_so_while_it_waits() -> None:
             (Politeness(rate=0.1), False, "every 10 s: rate", 10.0),
             (Politeness(), True, "every 90 s: robots.txt", 90.0),
         ]:
-            async with Client(politeness=politeness, robots=robots) as client:
-                async with client.fetch_many([server.url("/1"), server.url("/2")]) as fetching:
-                    assert (await anext(fetching)).ok
-                    [stats] = client.stats.hosts.values()
-                    seen = (stats.state, stats.reason, stats.note, stats.interval, stats.queued)
-                    assert seen == (HostState.OK, note, note, seconds, 1)
+            client = Client(politeness=politeness, robots=robots)
+            async with client, client.fetch_many([server.url("/1"), server.url("/2")]) as fetching:
+                assert (await anext(fetching)).ok
+                [stats] = client.stats.hosts.values()
+                seen = (stats.state, stats.reason, stats.note, stats.interval, stats.queued)
+                assert seen == (HostState.OK, note, note, seconds, 1)
 
 
 # --- bytes

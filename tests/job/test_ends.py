@@ -60,9 +60,7 @@ async def server() -> AsyncIterator[FaultServer]:
         yield running
 
 
-async def run(
-    server: FaultServer, folder: Path, ends: Ends, seen: list[TailSeen], *, there: int = 0
-) -> JobOutcome:
+async def run(server: FaultServer, folder: Path, ends: Ends, seen: list[TailSeen], *, there: int = 0) -> JobOutcome:
     """Run 20 URLs of a host that answers and 8 of one that never does; the files of some are there already."""
     urls = [server.url(f"/{n}", FAST) for n in range(20)] + [server.url("/silent", SLOW)] * 8
     (folder / "urls.txt").write_text("\n".join(urls))
