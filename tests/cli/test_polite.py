@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from asyncfetch.testing import FaultServer, Reply, SeenRequest, unused_port
+from asyncfetch.testing.fixtures import MakeFaultServer
 from tests.cli.command import read_records, run
 
 pytestmark = pytest.mark.slow
@@ -70,6 +72,39 @@ def test_rate_and_delay_hold(fault_server: FaultServer, tmp_path: Path) -> None:
     times = [request.time for request in fault_server.seen.log[8:]]
     gaps = sorted(after - before for before, after in pairwise(times))
     assert gaps[1] > 0.08  # between the two runs nobody waits
+
+
+def test_a_job_remembers_how_polite_it_is(fault_server: FaultServer, tmp_path: Path) -> None:
+    """But not when to stop, for that is of one run; what is given with -c holds from then on."""
+    fault_server.route("*", SLOW)
+    results, job = tmp_path / "r.jsonl", tmp_path / "r.jsonl.job.json"
+    given = {"rate": 9, "delay": 0.01, "global-rate": 8, "limit-rate": "1M", "max-wait": 7, "max-per-host": 1}
+    options = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    ends = ["--deadline", "0.5", "--max-failures", "5%", "--tail-rate", "1"]
+    listed = urls(fault_server, tmp_path, 12)
+    assert run("get", listed, "-o", results, "--no-adapt", *options, *ends).status == 4
+    kept = json.loads(job.read_bytes())["settings"]["options"]
+    remembered = {name: kept[name.replace("-", "_")] for name in given}
+    assert remembered == given | {"limit-rate": 1 << 20}
+    assert kept["adapt"] is False
+    assert not {"deadline", "max_failures", "tail_rate"} & set(kept)
+    changed = run("get", "-c", "-o", results, "--robots")
+    assert changed.status == 2
+    assert "the job was begun with another --robots: leave that out to go on" in changed.err
+    again = ["--rate", "1000", "--global-rate", "1000", "--max-per-host", "12"]
+    assert run("get", "-c", "-o", results, *again).status == 0
+    assert fault_server.seen.most_at_once > 1
+    assert json.loads(job.read_bytes())["settings"]["options"]["rate"] == 1000
+
+
+def test_a_slow_line_for_one_host(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:
+    """A limit-rate in a host's table holds there, and nowhere else."""
+    server = make_fault_server({"*": Reply(200, b"x" * 100_000)}, addresses=("127.0.0.1", "127.0.0.2"))
+    (tmp_path / "asyncfetch.toml").write_text('[host."127.0.0.2"]\nlimit-rate = "50k"\n')
+    ran = run("get", server.url("/", "127.0.0.1"), server.url("/", "127.0.0.2"), "-o", "-", cwd=tmp_path)
+    free, slow = (record["t"]["total"] for record in ran.records)
+    assert slow > 1.0
+    assert slow > free + 0.5
 
 
 def test_a_slow_line_for_all_bodies(fault_server: FaultServer) -> None:
