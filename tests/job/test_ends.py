@@ -10,7 +10,7 @@ import pytest
 from asyncfetch.client import Client
 from asyncfetch.job import DEADLINE, TAIL_RATE, Bodies, Ends, Job, JobOutcome, Preparer, TailSeen, open_sources
 from asyncfetch.job.ends import Tail
-from asyncfetch.testing import FaultServer, Reply, Script, Silence
+from asyncfetch.testing import Answer, FaultServer, Reply, Script, Silence
 
 FAST, SLOW = "127.0.0.1", "127.0.0.2"
 
@@ -55,7 +55,7 @@ def test_a_tail_is_seen_when_few_hosts_and_little_come() -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[FaultServer]:
-    routes = {"/silent": Script(Silence()), "*": Reply(200, b"x")}
+    routes: dict[str, Answer] = {"/silent": Script(Silence()), "*": Reply(200, b"x")}
     async with FaultServer(routes, addresses=(FAST, SLOW)) as running:
         yield running
 
@@ -79,7 +79,8 @@ async def run(server: FaultServer, folder: Path, ends: Ends, seen: list[TailSeen
 @pytest.mark.slow
 async def test_a_slow_tail_is_cut(server: FaultServer, tmp_path: Path) -> None:
     """What was not done has no result, and the run says why it ended."""
-    outcome = await run(server, tmp_path, Ends(tail_rate=30, tail_time=1, deadline=20), seen := [])
+    seen: list[TailSeen] = []
+    outcome = await run(server, tmp_path, Ends(tail_rate=30, tail_time=1, deadline=20), seen)
     assert (outcome.stopped_by, outcome.total, outcome.missing, seen) == (TAIL_RATE, 20, 8, [])
 
 
@@ -87,7 +88,8 @@ async def test_a_slow_tail_is_cut(server: FaultServer, tmp_path: Path) -> None:
 @pytest.mark.parametrize("there", [0, 5])
 async def test_a_slow_tail_is_told_once(server: FaultServer, tmp_path: Path, there: int) -> None:
     """Without a rate that cuts it: where it is, and how much is left; what needed no fetching is none of that."""
-    outcome = await run(server, tmp_path, Ends(tail_time=1, deadline=3.5), seen := [], there=there)
+    seen: list[TailSeen] = []
+    outcome = await run(server, tmp_path, Ends(tail_time=1, deadline=3.5), seen, there=there)
     assert (outcome.stopped_by, outcome.total, outcome.missing) == (DEADLINE, 20, 8)
     [tail] = seen
     assert (tail.hosts, tail.rate, tail.left) == ([f"{SLOW}:{server.port}"], 0.0, 8)
