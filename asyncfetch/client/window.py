@@ -91,7 +91,7 @@ class Window:
             return
         self._added += 1
         self._turns.add(fetch)
-        if self._turns.has_room:
+        if self.lane.has_next and self._turns.has_room:  # nothing may go if its host is full: the usual case
             self._turns.pump()
 
     def _belongs_on_disk(self, host: str, overflow: Overflow) -> bool:
