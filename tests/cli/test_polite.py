@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from asyncfetch.testing import FaultServer, Reply, SeenRequest, unused_port
 from asyncfetch.testing.fixtures import MakeFaultServer
-from tests.cli.command import read_records, run
+from tests.cli.command import Terminal, read_records, run
 
 pytestmark = pytest.mark.slow
 
@@ -127,6 +129,56 @@ def test_a_dead_host_is_given_up_and_said_so(tmp_path: Path) -> None:
     assert ran.codes.count("host.unavailable") > 1990
     message = ran.records[-1]["error"]["message"]
     assert message.startswith("the host was given up after 8 failures in a row: connection refused")
+
+
+class Hosts:
+    """One host asks for time, one takes two requests at once, the others answer."""
+
+    def __init__(self) -> None:
+        self._busy = 0
+
+    async def __call__(self, request: SeenRequest) -> Reply:
+        if request.host.startswith("127.0.0.2"):
+            return Reply(429, headers={"Retry-After": "50"})
+        if not request.host.startswith("127.0.0.3"):
+            return Reply(200, b"x", delay=0.05)
+        if self._busy >= 2:
+            return Reply(429)
+        self._busy += 1
+        try:
+            await asyncio.sleep(0.1)
+        finally:
+            self._busy -= 1
+        return Reply(200, b"x")
+
+
+def test_the_live_view_says_why_each_host_waits(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:
+    """Pauses, limits, broken hosts with their next try, and delays; the time left is that of the slowest."""
+    addresses = [f"127.0.0.{number}" for number in range(1, 5)]
+    server = make_fault_server({"*": Hosts()}, addresses=addresses)
+    (tmp_path / "asyncfetch.toml").write_text('[host."127.0.0.4"]\ndelay = 20\n')
+    dead = f"http://127.0.0.5:{unused_port('127.0.0.5')}"
+    listed = tmp_path / "urls.txt"
+    lines = [url for n in range(300) for url in (*(server.url(f"/{n}", host) for host in addresses), f"{dead}/{n}")]
+    listed.write_text("\n".join(lines[:1200]))
+    wanted = [
+        r"127\.0\.0\.2\S* .* waiting [45][0-9] s: Retry-After",
+        r"127\.0\.0\.3\S* .* limit [1-4] of 6: 429s",
+        r"127\.0\.0\.4\S* .* every 20 s: delay",
+        r"127\.0\.0\.5\S* .*  (broken: )?connection refused, next try in [1-4] s",
+        r"about 1 h [0-9]+ m left",
+    ]
+    seen = set[str]()
+
+    def has_all(text: str) -> bool:
+        seen.update(pattern for pattern in wanted if re.search(pattern, text))
+        return len(seen) == len(wanted)
+
+    with Terminal("get", listed, "-o", tmp_path / "r.jsonl", size=(130, 24), cwd=tmp_path) as terminal:
+        terminal.until(has_all)
+        terminal.type(chr(3))
+        terminal.type(chr(3))
+        assert terminal.end() == 130
 
 
 @pytest.mark.parametrize(
