@@ -152,26 +152,31 @@ class Batch:
         index = request.index or self._count
         try:
             fetch = self._make(self, request, index)
-            if self._turns.unavailable:
-                self._turns.check_available(fetch.host)
-        except (InvalidURL, HostUnavailable) as error:
+        except InvalidURL as error:
+            self._outstanding += 1
             self._refuse(request, index, error)
         else:
             self._outstanding += 1
-            self._window.add(fetch)
+            if not self._ends_at_once(request, index, fetch.host):
+                self._window.add(fetch)
         return self._count % self._window.at_once == 0 or self._window.must_wait
 
-    def _restore(self, request: Request, index: int) -> Fetch:
-        """Make the fetch of an entry again that waited on disk; it could be fetched then."""
-        return self._make(self, request, index)
+    def _restore(self, request: Request, index: int, host: str) -> Fetch | None:
+        """Make the fetch of an entry again that waited on disk; it could be fetched then. None if it has ended."""
+        return None if self._ends_at_once(request, index, host) else self._make(self, request, index)
+
+    def _ends_at_once(self, request: Request, index: int, host: str) -> bool:
+        """Give the result of an entry whose host was given up; say whether it was."""
+        error = self._turns.unavailability(host) if self._turns.unavailable else None
+        if error is not None:
+            self._refuse(request, index, error)
+        return error is not None
 
     def _refuse(self, request: Request, index: int, error: InvalidURL | HostUnavailable) -> None:
         """Give the result of an entry that cannot be fetched, or whose host was given up."""
-        error.url = redacted(request.url)
+        error.url, stats = redacted(request.url), self._turns.stats
         result = Result(index=index, request=request, error=error, ended=time.time())
-        stats = self._turns.stats
         stats.ended(stats.hosts.get(error.host) if isinstance(error, HostUnavailable) else None, result)
-        self._outstanding += 1
         self.deliver(result)
 
     @property

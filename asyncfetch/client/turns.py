@@ -10,7 +10,6 @@ Whoever frees a place sees that it is given out again: a worker takes its next t
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -152,17 +151,15 @@ class Turns:
         if fetch.refused is not None:
             raise fetch.refused
 
-    def check_available(self, key: str) -> None:
-        """Do nothing, unless a host was given up and has not rested yet.
-
-        Raises:
-            HostUnavailable: it was.
-        """
-        until, why = self.unavailable.get(key, (math.inf, ""))
-        if until <= monotonic():
-            del self.unavailable[key]
-        elif why:
-            raise HostUnavailable(why, host=key)
+    def unavailability(self, key: str) -> HostUnavailable | None:
+        """Return why a host gets no requests, if it was given up and has not rested yet."""
+        if key not in self.unavailable:
+            return None
+        until, why = self.unavailable[key]
+        if until > monotonic():
+            return HostUnavailable(why, host=key)
+        del self.unavailable[key]
+        return None
 
     def close_lane(self, lane: Lane) -> int:
         """Give up everything that waits in a lane, and take no more; return how much that was."""
@@ -202,7 +199,7 @@ class Turns:
         changed = self.frontier.finished(host, outcome, now, fetch)
         if outcome is ANSWERED and self.frontier.total < self._most:
             self._recover()
-        if changed is not None:
+        if changed is not None and fetch.load:  # what was not sent tells nothing
             self._show(changed, fetch.stats)
 
     def _show(self, host: Host, stats: HostStats) -> None:

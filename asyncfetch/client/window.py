@@ -7,7 +7,8 @@ wants to be left alone, and further hosts may stand in the list behind these. Th
 1. What the hosts have beyond their next few entries goes to the overflow, on disk. That makes room, and the reading
    goes on. If it does not make enough, because there are many hosts, the window may become twice as long.
 2. Once a host has entries there, further ones of it go there too, so that they keep their order.
-3. When the last entry of such a host has left the scheduler's queue, the next few come back.
+3. When the last entry of such a host has left the scheduler's queue, the next few come back. If the host has been
+   given up, they end there and then, and the next few after them, as far as there is room for results.
 
 Reading ahead shares the event loop with fetching: it takes few entries at a time. The source waits in any case
 while the overflow is as large as it may be (`Limits.overflow`), or too much is kept that cannot be written.
@@ -48,7 +49,7 @@ class Window:
         self,
         turns: Turns,
         limits: Limits,
-        restore: Callable[[Request, int], Fetch],
+        restore: Callable[[Request, int, str], Fetch | None],
         on_failure: Callable[[LocalError], None],
     ) -> None:
         """Begin with an empty window.
@@ -56,7 +57,7 @@ class Window:
         Args:
             turns: gives the entries their turns.
             limits: how far the list is read ahead.
-            restore: makes a fetch of an entry that comes back.
+            restore: makes a fetch of an entry that comes back, for a host; None if it has ended at once.
             on_failure: called when entries cannot be kept any more; it should end the list.
         """
         self.lane = turns.frontier.lane()
@@ -73,6 +74,7 @@ class Window:
         self._may_overflow = limits.overflow > 0
         self._added = 0
         self._thinned_at = 0
+        self._held_up: set[str] = set()  # given up, with entries on disk that end once there is room for results
         self._closed = False
 
     # --- the feeder's side
@@ -140,6 +142,8 @@ class Window:
 
     def wake(self) -> None:
         """Let the source go on if there is room for some entries; waking it for each one would cost too much."""
+        while self._held_up and not self.lane.paused:
+            self.started(self._held_up.pop())
         feeder = self._feeder
         if feeder is None or feeder.done() or self.lane.paused or self._is_overfull:
             return
@@ -207,19 +211,32 @@ class Window:
 
     def _bring_back(self, host: str, overflow: Overflow) -> None:
         """Let the next entries of a host, of which nothing is left in the scheduler's queue, wait there again."""
+        have_ended = True
+        while have_ended and host in overflow:
+            have_ended = self._bring_some_back(host, overflow)
+            if have_ended and self.lane.paused:
+                self._held_up.add(host)
+                return
+        if self._turns.has_room:
+            self._turns.pump()
+
+    def _bring_some_back(self, host: str, overflow: Overflow) -> bool:
+        """Do so for a few entries; say whether each of them has ended at once."""
         try:
             entries = overflow.take(host, _AT_HAND if self.lane.queued < self._queued else 1)
         except OSError as error:
             self._on_failure(_failure(error))
-            return
+            return False
         self._turns.count_queued(host, -len(entries))  # they are counted again as they are added
+        have_ended = True
         for entry in entries:
             request, index, added = self._entries.decode(entry)
-            fetch = self._restore(request, index)
-            fetch.added = added
-            self._turns.add(fetch)
-        if self._turns.has_room:
-            self._turns.pump()
+            fetch = self._restore(request, index, host)
+            if fetch is not None:
+                have_ended = False
+                fetch.added = added
+                self._turns.add(fetch)
+        return have_ended
 
     def _fail(self, error: OSError) -> NoReturn:
         failure = _failure(error)

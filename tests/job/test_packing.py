@@ -94,8 +94,8 @@ def test_zstd_cut_at_every_position() -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (gzip.compress(b"http://a/\n")[:9], "ends too early: its gzip data was cut short"),
-        (gzip.compress(b"http://a/\n") + b"junk", "is corrupt: its gzip data cannot be decompressed"),
+        (gzip.compress(b"http://a/\n", mtime=0)[:9], "ends too early: its gzip data was cut short"),
+        (gzip.compress(b"http://a/\n", mtime=0) + b"junk", "is corrupt: its gzip data cannot be decompressed"),
         (zstd.compress(b"http://a/\n")[:9], "ends too early: its Zstandard data was cut short"),
         (zstd.compress(b"http://a/\n") + b"junk", "is corrupt: its Zstandard data cannot be decompressed"),
     ],
