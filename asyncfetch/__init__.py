@@ -172,14 +172,16 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 
-def __getattr__(name: str) -> object:
-    if name in _HOME:
-        found = globals()[name] = getattr(import_module(_HOME[name]), name)
-        return found
-    if f"asyncfetch.{name}" in _HOMES:
-        return import_module(f"asyncfetch.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker has the names from above, and is to find the misspelt ones
+
+    def __getattr__(name: str) -> object:
+        if name in _HOME:
+            found = globals()[name] = getattr(import_module(_HOME[name]), name)
+            return found
+        if f"asyncfetch.{name}" in _HOMES:
+            return import_module(f"asyncfetch.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING", "import_module", "_HOME", "_HOMES"})

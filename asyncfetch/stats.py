@@ -80,13 +80,15 @@ class HostStats:
         failed: of these, not ok.
         bytes: decoded bytes of bodies.
         wire_bytes: body bytes as sent, counted while they come, those of failed attempts too.
-        queued: requests that wait for their turn there, those that wait to be tried again included.
+        queued: requests that wait for their turn there, in memory or on disk, those that wait to be tried again
+            included.
         in_flight: requests under way now.
         limit: how many may be under way at once, at the moment.
         retries: attempts beyond each first one.
         errors: how often each code ended a result.
         last_error: the code of the latest failed attempt, or an empty string.
         state, reason: what the host is doing and why, for people.
+        interval: seconds from one start to the next, at least; 0 where only their number counts.
         note: the reason for when it is doing well: what it has been found to take, if that is little.
         resumes_at: the loop's time in seconds when a pause ends; 0 without one.
         latency: seconds from the request sent to the head.
@@ -98,6 +100,7 @@ class HostStats:
         "errors",
         "failed",
         "in_flight",
+        "interval",
         "key",
         "last_error",
         "latency",
@@ -119,7 +122,7 @@ class HostStats:
         self.last_error = ""
         self.state = HostState.OK
         self.reason = self.note = ""
-        self.resumes_at = 0.0
+        self.resumes_at = self.interval = 0.0
         self.latency = LatencySketch()
 
     def __repr__(self) -> str:

@@ -32,6 +32,7 @@ from asyncfetch.testing import (
     throttle,
     unused_port,
 )
+from asyncfetch.testing.fixtures import MakeFaultServer
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PYTHON = [sys.executable, "-W", "error"]  # with -X dev, asyncio remarks on steps that a busy machine makes slow
@@ -138,6 +139,23 @@ def test_own_limits(fault_server: FaultServer) -> None:
     assert fault_server.seen.most_at_once <= 2
     languages = {(seen.path, seen.header("Accept-Language")) for seen in fault_server.seen.log}
     assert ("/ok", "eo") in languages
+
+
+def test_each_host(make_fault_server: MakeFaultServer) -> None:
+    """A host of its own has its limits and header, the others keep to the rate, and a dead one is given up."""
+    own, other, dead = "127.0.0.1", "127.0.0.2", f"http://127.0.0.3:{unused_port('127.0.0.3')}"
+    server = make_fault_server({"*": Reply(200, b"x", delay=0.02)}, addresses=(own, other))
+    alive = [server.url(f"/{n}", host) for n in range(8) for host in (own, other)]
+    *lines, first, second, third = run("each_host", *alive, *(f"{dead}/{n}" for n in range(50)))
+    assert sorted(line for line in lines if dead not in line) == sorted(f"200 {url}" for url in alive)
+    assert {line.split()[0] for line in lines if dead in line} <= {"connect.refused", "host.unavailable"}
+    assert len(lines) == 66
+    assert [first, second] == [f"{host}:{server.port}: 8 ok, 0 failed, ok" for host in (own, other)]
+    assert third == f"{dead.removeprefix('http://')}: 0 ok, 50 failed, broken connection refused"
+    teams = {(request.host.partition(":")[0], request.header("X-Team")) for request in server.seen.log}
+    assert teams == {(own, "archive"), (other, None)}
+    times = [request.time for request in server.seen.log if request.host.startswith(other)]
+    assert times[-1] - times[0] > 7 / 20 - 0.05
 
 
 def test_bodies_to_files(fault_server: FaultServer, tmp_path: Path) -> None:

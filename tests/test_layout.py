@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -158,7 +159,19 @@ def test_public_names_are_loaded_when_they_are_used() -> None:
     assert set(asyncfetch.__all__) == {*asyncfetch._HOME, "__version__"}
     assert set(asyncfetch.__all__) <= set(dir(asyncfetch))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        _ = asyncfetch.nonsense
+        _ = getattr(asyncfetch, "nonsense")  # noqa: B009 - a type checker finds it, too
+    assert "__getattr__" not in {getattr(part, "name", "") for part in tree_of(PACKAGE / "__init__.py").body}
+
+
+@pytest.mark.parametrize("floor", ["cli", "client", "display", "job", "scheduler", "streams"])
+def test_the_map_of_a_floor_names_its_modules(floor: str) -> None:
+    """The docstring of a folder has each of its files, and no other."""
+    folder = PACKAGE / floor
+    text = ast.get_docstring(tree_of(folder / "__init__.py")) or ""
+    named = set(re.findall(r"`(\w+)(?:\.py)?`", text))
+    files = {path.stem for path in folder.glob("[!_]*.py")}
+    assert files <= named
+    assert all((folder / f"{name}.py").exists() for name in re.findall(r"`(\w+)\.py`", text))
 
 
 def _isort_key(name: str) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -77,6 +78,8 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "`Limits.total` |": f"{limits.total} requests",
         "`Limits.per_host`": f"{limits.per_host} of these",
         "`Limits.queued`": f"{limits.queued:,} entries",
+        "`Limits.overflow`": f"{limits.overflow >> 30} GiB",
+        "`Network.resolver_threads`": f"{network.resolver_threads} look-ups at once; {network.stagger:g} s until",
         "`Limits.buffered`": f"{limits.buffered} results or {limits.buffered_bytes >> 20} MiB",
         "`Limits.max_body`": f"{(limits.max_body or 0) >> 20} MiB",
         "`Limits.idle_total`": f"{limits.idle_total} idle connections, {limits.idle_seconds:g} s",
@@ -98,6 +101,24 @@ def test_the_defaults_are_those_of_the_code() -> None:
     for name, value in rows.items():
         [row] = [line for line in table.splitlines() if name in line]
         assert value in row, row
+
+
+def test_every_setting_has_its_default() -> None:
+    """The table of defaults names each field of each settings value."""
+    table = chapter("Defaults")
+    for kind in (
+        asyncfetch.Limits,
+        asyncfetch.Timeouts,
+        asyncfetch.Retry,
+        asyncfetch.Politeness,
+        asyncfetch.HostSettings,
+        asyncfetch.Redirects,
+        asyncfetch.Network,
+        asyncfetch.TLSSettings,
+    ):
+        row = "".join(line for line in table.splitlines() if f"`{kind.__name__}." in line)
+        for field in dataclasses.fields(kind):
+            assert f"`{field.name}`" in row or f"`{kind.__name__}.{field.name}`" in row, field.name
 
 
 def test_the_commands_defaults_are_the_librarys() -> None:

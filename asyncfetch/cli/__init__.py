@@ -1,8 +1,13 @@
-"""The command line: options in, exit status out.
+"""The command line: options in, exit status out. Only `main` is loaded at first.
 
-`app.py` declares the commands; `options.py` their options and what these mean for the client; `layers.py` completes
-them from the environment and the configuration file (`config.py`, `host_section.py`); `exits.py` has the exit
-statuses; `running.py` the event loop; and each command has a module of its own. Only `main` is loaded at first.
+- `app.py` declares the commands; `get.py`, `show.py`, `plan.py`, `compact.py`, `demo.py` and `info.py` are what
+  they do; `demo_hosts.py` has the servers of the demo
+- `options.py`: their options and what these mean for the client; `inputs.py` and `saving.py`: for lists and
+  bodies; `values.py`: what the text of one may be; `secrets.py`: which are nobody's business
+- `layers.py` completes them from the environment and the file: `config.py`, `host_section.py`; `holding.py`
+  shows what holds; `continuing.py` takes those of a job that goes on
+- `running.py` has the event loop and the signals, `exits.py` the exit statuses, `remarks.py` the sentences on
+  the way
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def app(ctx: click.Context) -> None:
 @stop_options
 @request_options
 @robots_option
-@redirect_option("-L/", "--location/--no-location", default=True, show_default=True, help="Follow redirects.")
+@redirect_option("-L/", "--location/--no-location", default=True, show_default="on", help="Follow redirects.")
 @connection_options
 @config_option
 @click.option("-q", "--quiet", is_flag=True, panel=SHOWN, help="Show nothing but what keeps it from working.")
@@ -172,7 +172,7 @@ def get(**options: Any) -> int:
 )  # fmt: skip
 @request_options
 @robots_option
-@redirect_option("-L/", "--location/--no-location", default=True, show_default=True, help="Follow redirects.")
+@redirect_option("-L/", "--location/--no-location", default=True, show_default="on", help="Follow redirects.")
 @connection_options
 @config_option
 @click.option(

@@ -55,7 +55,9 @@ def demo(keep: str | None, seconds: int) -> int:
         )
         status = interrupts.run([*_python("asyncfetch"), *command, *resolve], folder)
         if interrupts.signum is not None:
-            _say("", f"The demo was interrupted; what it has fetched {'is gone' if keep is None else 'is kept'}.")
+            fetched = "gone, too" if keep is None else f"kept in {folder}"
+            _say("", f"The demo was interrupted: its servers are gone, so nothing can be gone on with. What it has "
+                     f"fetched is {fetched}.")  # fmt: skip
             return Exit.TERMINATED if interrupts.signum == signal.SIGTERM else Exit.INTERRUPTED
         return _conclude(status, urls, folder, keep)
 
@@ -71,13 +73,14 @@ def _python(module: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Let a child find this package from any directory, also where it is not installed."""
+    """Let a child find this package from any directory, installed or not, and none of the user's own settings."""
     given = os.environ.get("PYTHONPATH", "")
     paths = [str(Path(path).resolve()) for path in given.split(os.pathsep) if path]
     root = Path(asyncfetch.__file__).resolve().parent.parent
     if root.name not in ("site-packages", "dist-packages"):
         paths.append(str(root))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("ASYNCFETCH_")}
+    return {**others, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 # --- what lies on the disk
@@ -233,7 +236,7 @@ def _conclude(status: int, urls: int, folder: Path, keep: str | None) -> int:
     if keep is None:
         _say("All of it is gone now; `asyncfetch demo --keep DIR` keeps it in DIR.")
     else:
-        bodies = sum(file.is_file() for file in folder.rglob("*")) - 2
+        bodies = sum('"path":' in line for line in records)
         _say(
             f"The list:     {folder / _LIST}",
             f"The records:  {folder / _RESULTS}",

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from asyncfetch.cli.continuing import command_to_go_on, results_of, try_again
 from asyncfetch.cli.exits import Exit, UsageProblem, expect_signals, leave_at_once, put
 from asyncfetch.cli.inputs import InputOptions
 from asyncfetch.cli.options import ClientOptions
-from asyncfetch.cli.remarks import describe_interruption, describe_tail, name_stopper
+from asyncfetch.cli.remarks import describe_interruption, describe_nothing, describe_tail, name_stopper
 from asyncfetch.cli.running import raise_open_file_limit, run_in_loop
 from asyncfetch.cli.saving import SavingOptions
 from asyncfetch.display import (
@@ -91,7 +91,7 @@ class Get:
             UsageProblem: they do not.
         """
         if not self.specs and not self.inputs.sitemaps:
-            raise UsageProblem("nothing to fetch: give URLs, files of URLs, or - for the standard input")
+            raise UsageProblem(describe_nothing(go_on=self.go_on))
         if not all(self.specs):
             raise UsageProblem("one of the sources has an empty name: is it a shell variable that was never set?")
         if self.quiet and self.verbose:
@@ -146,11 +146,14 @@ def get(options: Get, client_options: ClientOptions) -> int:
         OutputProblem: the summary cannot be written.
     """
     options.check()
+    began = monotonic()
     raise_open_file_limit()
     client = client_options.open_client()
     try:
         with ExitStack() as opened:
-            sources = opened.enter_context(options.inputs.open(options.specs, client_options))
+            sources = opened.enter_context(options.inputs.open(options.specs, client_options, options.deadline))
+            if options.deadline is not None:  # of which sitemaps may have taken some
+                options = replace(options, deadline=max(0.0, options.deadline + began - monotonic()))
             bodies = None
             if options.output_dir is not None:
                 bodies = opened.enter_context(options.saving.open_bodies(options.output_dir))
@@ -193,13 +196,7 @@ class _Beside:
 class _Run:
     """One run of the command: the job and what is shown of it, side by side."""
 
-    def __init__(
-        self,
-        options: Get,
-        client: Client,
-        sources: Sources,
-        beside: _Beside,
-    ) -> None:
+    def __init__(self, options: Get, client: Client, sources: Sources, beside: _Beside) -> None:
         progress = choose_progress(options.how_to_show, sys.stderr)
         self._options = options
         self._client = client

@@ -65,8 +65,8 @@ class InputOptions:
         given = {"--include": self.include, "--exclude": self.exclude, "--dedupe": self.dedupe}
         return " and ".join(name for name, value in given.items() if value)
 
-    def open(self, specs: Iterable[str], client_options: ClientOptions) -> Sources:
-        """Look at every source, sitemaps last.
+    def open(self, specs: Iterable[str], client_options: ClientOptions, within: float | None = None) -> Sources:
+        """Look at every source, sitemaps last, `within` so many seconds.
 
         Raises:
             SourceError: one of them cannot be used.
@@ -77,6 +77,7 @@ class InputOptions:
             format=None if self.input_format == "auto" else cast(Any, self.input_format),
             url_field=self.url_field,
             sitemaps=self.sitemaps,
+            within=within,
             include=tuple(map(re.compile, self.include)),
             exclude=tuple(map(re.compile, self.exclude)),
             limit=self.limit,

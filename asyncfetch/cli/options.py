@@ -114,7 +114,7 @@ politeness_options = stacked(
                  help="Start at most N requests a second over all hosts."),
     click.option("--limit-rate", type=speed, metavar="BYTES/s", show_default="no limit", panel=_POLITENESS,
                  help="Receive bodies at most this fast, all together; k, M and G are 1024s."),
-    click.option("--adapt/--no-adapt", default=True, show_default=True, panel=_POLITENESS,
+    click.option("--adapt/--no-adapt", default=True, show_default="on", panel=_POLITENESS,
                  help="Find how many requests at once each host takes, up to --max-per-host: begin with 4, go down "
                       "when it says 429, breaks off or gets slow."),
     click.option("--max-wait", type=pause, default=300, show_default=True, metavar="S", panel=_POLITENESS,

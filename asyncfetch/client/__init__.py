@@ -1,10 +1,14 @@
 """The client: the only floor where streams and scheduler meet.
 
-`client.py` is the public face; `batch.py` one list with its results; `singles.py` runs what is no list; `turns.py`
-gives turns to tasks; `engine.py` runs one turn over the streams; `fetch.py` is one entry on its way; `hosts.py` has
-what is different for single hosts; `receiving.py` takes bodies, as fast as `flow.py` allows; `sinks.py` is where
-one goes instead of into memory; `streamed.py` is one that its caller reads; `robots.py` asks origins what may be
-fetched there.
+- `client.py`: the public face; `misuse.py` says what callers got wrong; `hosts.py` has what is different for
+  hosts
+- `batch.py`: one list with its results; `window.py` reads ahead in it, and what does not fit waits in
+  `overflow.py`, as bytes of `entries.py`; `names.py` looks up the names of its hosts
+- `singles.py`: what is no list; `streamed.py`: a body that its caller reads
+- `turns.py` gives turns to tasks; `engine.py` runs one turn over the streams; `fetch.py` is one entry on its
+  way
+- `receiving.py` takes bodies, as fast as `flow.py` allows, into memory or into `sinks.py`
+- `robots.py` asks origins what may be fetched there
 """
 
 from asyncfetch.client.batch import FetchMany

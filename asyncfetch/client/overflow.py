@@ -82,6 +82,10 @@ class Overflow:
         """Whether as many bytes as are allowed are used; there is room again when nothing waits any more."""
         return self._end + self._unwritten >= self._most
 
+    def counts(self) -> list[tuple[str, int]]:
+        """Say how many entries wait for each host for which some do."""
+        return [(host, shelf.count) for host, shelf in self._shelves.items()]
+
     def add(self, host: str, entry: bytes) -> None:
         """Put an entry behind the others of its host; `write` must follow, though not after each."""
         shelf = self._shelves.get(host)

@@ -81,6 +81,10 @@ class Turns:
         if fetch.dropped:
             fetch.stats.queued -= 1
 
+    def count_queued(self, key: str, change: int) -> None:
+        """Count what waits for a host elsewhere than in the scheduler, on disk."""
+        self._stats_of(key).queued += change
+
     def again(self, fetch: Fetch, delay: float) -> None:
         """Queue a fetch for another turn, before fresh ones, after `delay` seconds.
 
@@ -205,7 +209,7 @@ class Turns:
             return
         if host.limit > stats.limit:
             self._loop.call_soon(self.pump)
-        stats.limit, stats.note = host.limit, host.note
+        stats.limit, stats.note, stats.interval = host.limit, host.note, host.interval
         if host.given_up_until and len(self.unavailable) < _UNAVAILABLE_AT_MOST:
             self.unavailable[host.key] = (host.given_up_until, host.why_given_up)
         if host.state is HostState.OK:

@@ -88,11 +88,12 @@ class Window:
         overflow = self._overflow
         if overflow is not None and self._belongs_on_disk(fetch.host, overflow):
             overflow.add(fetch.host, self._entries.encode(fetch.request, fetch.index, fetch.added))
+            self._turns.count_queued(fetch.host, 1)
             self._write(overflow)
             return
         self._added += 1
         self._turns.add(fetch)
-        if self._turns.has_room:
+        if self.lane.has_next and self._turns.has_room:  # nothing may go if its host is full: the usual case
             self._turns.pump()
 
     def _belongs_on_disk(self, host: str, overflow: Overflow) -> bool:
@@ -158,6 +159,8 @@ class Window:
         if overflow is None:
             return 0
         count = overflow.count
+        for host, waiting in overflow.counts():
+            self._turns.count_queued(host, -waiting)
         overflow.close()
         return count
 
@@ -224,6 +227,7 @@ class Window:
         except OSError as error:
             self._on_failure(_failure(error))
             return False
+        self._turns.count_queued(host, -len(entries))  # they are counted again as they are added
         have_ended = True
         for entry in entries:
             request, index, added = self._entries.decode(entry)

@@ -1,9 +1,16 @@
 """WHAT A PERSON SEES: progress while a job runs, failures as they come, and the closing tables. All on one stream.
 
 The only folder that imports rich. It looks at `Stats` 8 times a second; nobody pushes events to it, except the
-results that are not ok. `choose` decides what a stream deserves, `live` and `plain` show progress, `tables` draws
-the end (`summary` has its facts), `outlook` draws a list that nobody has fetched yet, and `text` makes everything
-foreign harmless on the way.
+results that are not ok.
+
+- `choose`: what a stream deserves; `outlet`: the way out to it, which may be blocked; `marks`: signs and
+  colours
+- `view`: what all ways of showing have in common, with `notes` and `totals`; `live` and `plain` are two of them
+- `frame`: one picture of the live view, of the hosts in its `roster`, in its `columns`; `states`: what a host
+  is doing
+- `tables` draws the end, `summary` has its facts; `outlook` draws a list that nobody has fetched yet; both on
+  `layout`
+- `text` makes everything foreign harmless on the way; `units` and `rates` are numbers for people
 
 ```python
 progress = choose_progress("auto", sys.stderr)

@@ -81,6 +81,8 @@ class LiveView(View):
         room = min(height - 1 - len(lines) - _TABLE_EXTRA, _MOST_ROWS)
         if len(self._roster) and room > 0:
             lines += [[], *self._table(now, room, width)]
+        if len(lines) < height - 1:
+            lines.append([])  # the cursor's: behind a full line the terminal's echo of Ctrl-C would wrap
         return Frame(lines)
 
     def _table(self, now: float, room: int, width: int) -> list[list[Segment]]:

@@ -31,7 +31,8 @@ def state_words(host: HostStats, now: float, *, ascii_only: bool = False) -> tup
     pause = f"{roughly(math.ceil(host.resumes_at - now))}" if host.resumes_at > now else ""
     if is_broken(host):
         whole = _joined("broken", reason)
-        return _distinct(f"{whole}, next try in {pause}" if pause else whole, whole, reason)
+        tries = [f"{words}, next try in {pause}" for words in (whole, reason) if words and pause]
+        return _distinct(*tries, whole, reason)
     if is_pausing(host, now):
         return _distinct(_joined(f"{host.state.value} {pause}", reason), _joined(pause, reason))
     return (reason,) if reason and not host.resumes_at else ()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from asyncfetch.display.rates import Rate
+from asyncfetch.display.states import is_broken
 from asyncfetch.stats import HostStats, Stats
 
 __all__ = ["Pace", "Slowest", "Totals"]
@@ -89,13 +90,19 @@ class Slowest:
         return max(0.0, self._ends_at - now)
 
     def _left(self, host: HostStats, now: float) -> float:
-        """How long one host will take, going on as it did since it was first seen; a pause comes on top."""
+        """How long one host will take, going on as it did since it was first seen, but no faster than it may.
+
+        A pause comes on top. Who has answered nothing yet takes as long again, for each round of requests.
+        """
         waiting = host.queued + host.in_flight
         if not waiting:
             self._begun.pop(host.key, None)
             return 0.0
         began, done = self._begun.setdefault(host.key, (now, host.done))
-        pause = max(0.0, host.resumes_at - now)
-        if host.done == done:
-            return pause
-        return pause + (now - began) * waiting / (host.done - done)
+        pause, least = max(0.0, host.resumes_at - now), waiting * host.interval
+        if host.done > done:
+            return pause + max(least, (now - began) * waiting / (host.done - done))
+        if pause or not host.in_flight or is_broken(host):  # it was asked nothing
+            self._begun[host.key] = (now, done)
+            return pause + least
+        return max(least, (now - began) * waiting / max(host.limit, host.in_flight))

@@ -1,12 +1,17 @@
 """A list, run to its end, whatever happens on the way.
 
-`sources` reads the list (`lines` and `formats`: what an entry is; `looking`, `blocks`, `packing`, `sitemaps`,
-`selection`: what its name says); `plan` only looks at it; `runner` lets the client fetch it and knows its `ends`
-(`preparing` looks at every entry first, with the records of an `earlier` run); `recorder` writes in batches: bodies
-through `bodies` (what takes one: `filesink`; what they are called: `names` and `naming`; safe directories:
-`folders` and `opening`), then their lines through `journal`. `outcome` is what is left to say, `errors` what can
-end a run. So that a run can be interrupted by anything, `safeguard` keeps a little more; `recorded` reads a results
-file, `compact` tidies it.
+- `sources` reads the list; `lines`, `formats` and `sitemaps` know what an entry is, `inputs` and `selection`
+  which are wanted; `looking`, `blocks` and `packing` open what a name stands for; `fingerprint` knows the list
+  again
+- `plan` only looks at it, and counts with `distinct`
+- `runner` lets the client fetch it and knows its `ends`; `preparing` looks at every entry first, with the
+  records of an `earlier` run
+- `recorder` writes in batches: bodies through `bodies`, then their lines through `journal`; `filesink` takes a
+  body, `names` and `naming` say what it is called, `folders` and `opening` keep to the directory, `saving` and
+  `partials` leave no orphan of it and no beginning behind
+- `outcome` is what is left to say, `errors` what can end a run
+- so that a run can be interrupted by anything, `safeguard` keeps a little more, in the `jobfile`, and `lock`
+  lets one job at a time write; `recorded` reads a results file, `compact` tidies it
 
     with open_sources(["urls.txt"]) as sources, open_journal("results.jsonl") as journal:
         async with Client() as client:

@@ -19,7 +19,6 @@ TAIL_RATE = "tail_rate"
 
 _SHARE_FROM = 50  # results; a share of fewer says little
 FEW_HOSTS = 5
-_WINDOW = 30.0
 _WORTH_A_WORD = 1.0  # results a second
 
 
@@ -31,13 +30,15 @@ class Ends:
         deadline: seconds from the start of the run; what is in flight then is given up.
         max_failures: stop when so many results are not ok, 1 or more.
         max_failed_share: stop when more than this share (0 to 1) of the results is not ok, from the 50th on.
-        tail_rate: stop when at most 5 hosts are left and fewer results a second have come for 30 s.
+        tail_rate: stop when at most 5 hosts are left and fewer results a second have come for `tail_time`.
+        tail_time: seconds; 30 outlast most pauses that hosts ask for.
     """
 
     deadline: float | None = None
     max_failures: int | None = None
     max_failed_share: float | None = None
     tail_rate: float | None = None
+    tail_time: float = 30.0
 
     def are_too_many(self, failures: int, results: int) -> bool:
         """Whether so many failures among so many results end the run."""
@@ -69,9 +70,10 @@ class TailSeen:
 
 
 class Tail:
-    """Watches the end of a list."""
+    """Watches the end of a list, over so many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._window = seconds
         self._samples: deque[tuple[float, int]] = deque()
 
     def look(self, now: float, done: int, left: int, hosts: list[str]) -> TailSeen | None:
@@ -85,9 +87,9 @@ class Tail:
         """
         samples = self._samples
         samples.append((now, done))
-        while len(samples) > 1 and samples[1][0] <= now - _WINDOW:
+        while len(samples) > 1 and samples[1][0] <= now - self._window:
             samples.popleft()
         seconds = now - samples[0][0]
-        if seconds < _WINDOW or not left or not 0 < len(hosts) <= FEW_HOSTS:
+        if seconds < self._window or not left or not 0 < len(hosts) <= FEW_HOSTS:
             return None
         return TailSeen(hosts, (done - samples[0][1]) / seconds, left)

@@ -20,6 +20,7 @@ class InputSettings:
             `sitemap` makes sitemaps of URLs, too.
         url_field: the column, or the field of JSON Lines, that holds the URL.
         sitemaps: URLs or files that are sitemaps, after all other sources.
+        within: seconds that may pass until all sources have been looked at, for sitemaps; None is no limit.
         include: an entry is left out unless one of these is found in its URL as given; none leaves nothing out.
         exclude: an entry is left out if one of these is found in it.
         limit: entries that are wanted at most, 1 or more; None is no limit. Nothing is read beyond.
@@ -32,6 +33,7 @@ class InputSettings:
     format: Format | None = None
     url_field: str = "url"
     sitemaps: tuple[str, ...] = ()
+    within: float | None = None
     include: tuple[re.Pattern[str], ...] = ()
     exclude: tuple[re.Pattern[str], ...] = ()
     limit: int | None = None

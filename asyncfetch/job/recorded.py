@@ -130,7 +130,7 @@ class _Foreign(Exception):
 
     def __init__(self, line: int, content: bytes) -> None:
         begin = f", but {shown(content[:40])}" if content.strip() else ", which is empty"
-        super().__init__(f"{begin}: it cannot be gone on with")
+        super().__init__(f"{begin}: it is no results file")
         self.line = line
 
 

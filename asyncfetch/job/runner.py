@@ -86,7 +86,7 @@ class Job:
         self._ends = ends or Ends()
         self._on_result = on_result
         self._on_tail = on_tail
-        self._failures = self._done = 0
+        self._failures = self._done = self._ready = 0
         self._safeguard = safeguard
         self._preparer = preparer
         self._recorder = Recorder(
@@ -165,6 +165,7 @@ class Job:
         with contextlib.suppress(SourceError):  # `sources.error` says it, as without a preparer
             while batch := await self._sources.batch():
                 requests, results = await anyio.to_thread.run_sync(preparer.look_at, batch)
+                self._ready += len(results)
                 for result in results:
                     self._client.stats.ended(None, result)
                     if not self._take(result):
@@ -197,7 +198,7 @@ class Job:
 
     async def _watch(self, scope: anyio.CancelScope) -> None:
         """Look at the clock, and at what is left, once a second."""
-        started, tail, is_told = anyio.current_time(), Tail(), False
+        started, tail, is_told = anyio.current_time(), Tail(self._ends.tail_time), False
         ends_at = inf if self._ends.deadline is None else started + self._ends.deadline
         with scope:
             while True:
@@ -221,7 +222,7 @@ class Job:
         if self._sources.total is None:
             return None
         busy = (host.key for host in self._client.stats if host.queued or host.in_flight)
-        left = self._sources.total - self.outcome.earlier - self._done
+        left = self._sources.total - self.outcome.earlier - self._ready - self._done
         return tail.look(now, self._done, left, list(islice(busy, FEW_HOSTS + 1)))
 
     async def _give_back(self, results: FetchMany) -> None:

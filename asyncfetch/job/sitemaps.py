@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
 from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -74,8 +75,15 @@ class SitemapFetcher:
         count: sitemaps that were fetched.
     """
 
-    def __init__(self, open_client: Callable[[], Client] | None = None) -> None:
-        """Prepare it; the client is made when it is needed, and None makes one that has no settings."""
+    def __init__(self, open_client: Callable[[], Client] | None = None, within: float | None = None) -> None:
+        """Prepare it.
+
+        Args:
+            open_client: makes the client, when it is needed; None makes one that has no settings.
+            within: seconds from now, in which whatever is looked at has to come; None is no limit.
+        """
+        self._within = within
+        self._until = None if within is None else monotonic() + within
         self.count = 0
         self._open_client = open_client
         self._portal: BlockingPortal | None = None
@@ -91,18 +99,24 @@ class SitemapFetcher:
         Raises:
             Unreadable: it cannot be fetched, or is no sitemap.
         """
-        content = self.fetch(url)
+        try:
+            content = self.fetch(url, until=self._until)
+        except TimeoutError as error:
+            raise Unreadable(f"was not fetched within {self._within:g} s") from error
         begin, reader = unpacked(pieces(content)), Sitemap()
         reader.feed(next(begin, b""))
         if next(begin, None) is None:
             reader.finish()
         self._kept[url] = content
 
-    def fetch(self, url: str, headers: Mapping[str, str | None] | None = None) -> bytes:
+    def fetch(
+        self, url: str, headers: Mapping[str, str | None] | None = None, *, until: float | None = None
+    ) -> bytes:
         """Fetch a sitemap, with some headers over the client's, and return it as the server has it.
 
         Raises:
             Unreadable: it cannot be fetched.
+            TimeoutError: it has not come until then, of `monotonic`.
             CalledOff: by `call_off`.
         """
         if (kept := self._kept.pop(url, None)) is not None:
@@ -114,12 +128,13 @@ class SitemapFetcher:
         if self._called_off.is_set():  # in this very moment, by another thread
             self._pending.cancel()
         try:
-            return self._pending.result()
+            return self._pending.result(None if until is None else max(0.0, until - monotonic()))
         except CancelledError:
             raise CalledOff from None
         except FetchError as error:
             raise _NotFetched(error) from error
         finally:
+            self._pending.cancel()  # nothing is done to what has ended
             self._pending = None
 
     def call_off(self) -> None:

@@ -308,7 +308,7 @@ def open_sources(
             within its first block, a sitemap that cannot be fetched, or stdin for the second time.
     """
     settings = settings or InputSettings()
-    fetcher = SitemapFetcher(open_client)
+    fetcher = SitemapFetcher(open_client, settings.within)
     look = Look(stdin, settings, fetcher)
     try:
         sources = [look.at(spec) for spec in specs]

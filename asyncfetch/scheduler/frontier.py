@@ -216,8 +216,8 @@ class Frontier(Generic[T]):
     def finished(self, key: str, outcome: Outcome, now: float, turn: T | None = None) -> Host | None:
         """Free the two places of a turn that was taken for the host `key`, and let the host learn from it.
 
-        Without `turn` itself, it counts as begun alone and now. Returns the host, if its limit, its pause or what
-        there is to say of it may have changed.
+        Without `turn` itself, it counts as begun alone and now. Returns the host, if its limit, its pace, its
+        pause or what there is to say of it may have changed.
 
         Raises:
             KeyError: nothing was taken for that host.
@@ -234,7 +234,7 @@ class Frontier(Generic[T]):
                 self._call(host)
         elif not host.queues and host.is_neutral:
             self._registry.forget(host)
-        return host if changed else None
+        return host if changed or host.is_special else None
 
     def slow_down(self, key: str, seconds: float) -> None:
         """Let at least so many seconds pass between two starts at a host, from its next start on."""

@@ -136,11 +136,16 @@ class Host:
     def note(self) -> str:
         """What there is to say of a host that is otherwise fine."""
         adapt = self._adapt
-        if adapt is None or not adapt.why:
-            return ""
-        if adapt.limit < self.manners.most and not adapt.rate:
+        if adapt is not None and adapt.why and adapt.rate:
+            return f"{adapt.rate:.3g}/s: {adapt.why}"
+        if adapt is not None and adapt.why and adapt.limit < self.manners.most:
             return f"limit {adapt.limit} of {self.manners.most}: {adapt.why}"
-        return f"{adapt.rate:.3g}/s: {adapt.why}" if adapt.rate else ""
+        return self.manners.note
+
+    @property
+    def interval(self) -> float:
+        """Seconds from one start to the next, at least."""
+        return 0.0 if self._pace is None else self._pace.interval
 
     # --- starts
 
@@ -160,7 +165,7 @@ class Host:
     def slow_down(self, seconds: float) -> None:
         """Let at least so many seconds pass between two starts."""
         if seconds > self.manners.delay:
-            self.manners = self.manners.with_delay(seconds)
+            self.manners = self.manners.with_delay(seconds, "robots.txt")
             self._set_pace()
 
     # --- outcomes

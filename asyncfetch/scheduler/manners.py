@@ -12,6 +12,8 @@ from asyncfetch.settings import HostSettings, Limits, Politeness, Retry
 
 __all__ = ["Manners"]
 
+_SELDOM = 1.0  # seconds between two starts
+
 
 @dataclass(frozen=True, slots=True)
 class Manners:
@@ -20,6 +22,7 @@ class Manners:
     Attributes:
         most: requests at once.
         rate, delay: as in `Politeness`.
+        delayed_by: what set the delay, for people.
         adapt, failures, probes, rest: as in `Politeness`.
         backoff, backoff_most, longest_pause: as `backoff`, `backoff_most` and `max_wait` in `Retry`.
     """
@@ -27,6 +30,7 @@ class Manners:
     most: int
     rate: float | None = None
     delay: float = 0.0
+    delayed_by: str = "delay"
     adapt: bool = False
     failures: int | None = None
     probes: tuple[float, ...] = ()
@@ -60,9 +64,17 @@ class Manners:
             delay=self.delay if settings.delay is None else settings.delay,
         )
 
-    def with_delay(self, seconds: float) -> Manners:
+    def with_delay(self, seconds: float, delayed_by: str) -> Manners:
         """Put another delay over these."""
-        return replace(self, delay=seconds)
+        return replace(self, delay=seconds, delayed_by=delayed_by)
+
+    @property
+    def note(self) -> str:
+        """Why a host is asked so seldom that it seems idle, for people; empty where it is not."""
+        interval = 0.0 if self.rate is None else 1.0 / self.rate
+        why = self.delayed_by if self.delay >= interval else "rate"
+        interval = max(interval, self.delay)
+        return f"every {interval:.3g} s: {why}" if interval >= _SELDOM else ""
 
     def make_pace(self) -> Pace | None:
         """Return the pace at which requests may start, or None if it does not matter.

@@ -235,7 +235,7 @@ def test_options_and_secrets(server: FaultServer, urls: Path, tmp_path: Path) ->
     [
         (["-c"], "-c goes on with a results file: name it with -o FILE, or its directory with -P DIR"),
         (["-c", "-o", "-"], "-c goes on with a results file: name it with -o FILE, or its directory with -P DIR"),
-        (["-c", "-o", "none.jsonl"], "nothing to fetch: give URLs, files of URLs, or - for the standard input"),
+        (["-c", "-o", "none.jsonl"], "nothing to fetch: there is no such results file to go on with; give URLs, "),
         (["-o", "x", "http://a/", "--retry-failed"], "--retry-failed goes on with a job: add -c"),
         (
             ["-c", "-o", "x", "--retry-failed=nonsense"],

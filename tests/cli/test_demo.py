@@ -140,6 +140,14 @@ def test_it_shows_everything_and_leaves_nothing(elsewhere: Path) -> None:
 
 
 @slow
+def test_what_the_user_has_set_for_other_jobs_is_left_out(elsewhere: Path) -> None:
+    """Options in the environment are about real lists: with these no host of the demo could be reached."""
+    settings = {"ASYNCFETCH_PUBLIC_ONLY": "1", "ASYNCFETCH_CONFIG": "not-there.toml"}
+    ran = run("demo", "--seconds", "1", env={"TMPDIR": str(elsewhere), **settings})
+    assert ran.status == 0, ran.err
+
+
+@slow
 def test_what_is_kept_is_what_was_said(tmp_path: Path, elsewhere: Path) -> None:
     """--keep leaves list, records and bodies in a new directory, and names them; one with content is refused."""
     ran = run("demo", "--seconds", "1", "--keep", "new/kept", cwd=tmp_path, env={"TMPDIR": str(elsewhere)})
@@ -152,7 +160,8 @@ def test_what_is_kept_is_what_was_said(tmp_path: Path, elsewhere: Path) -> None:
     assert all((kept / "fetched" / record["path"]).stat().st_size == record["bytes"] for record in bodies)
     for path in (kept / "urls.txt", kept / "fetched" / "results.jsonl"):
         assert str(path) in ran.err
-    assert f"{len(bodies):,} files" in ran.err
+    saved = re.findall(r"([\d,]+) files", ran.err)
+    assert saved == [f"{len(bodies):,}"] * 2
     again = run("demo", "--keep", "new/kept", cwd=tmp_path)
     assert (again.status, again.err.count("\n")) == (2, 1)
     assert "--keep 'new/kept' is not empty: name a directory that does not exist yet" in again.err
@@ -174,7 +183,7 @@ def test_on_a_terminal_it_moves_and_ctrl_c_ends_all_of_it(elsewhere: Path) -> No
         terminal.type(chr(3))
         assert terminal.end() == 130
         assert "stopped by SIGINT" in terminal.text
-        assert "The demo was interrupted; what it has fetched is gone." in terminal.text
+        assert "its servers are gone, so nothing can be gone on with" in terminal.text
         assert terminal.shows_cursor
         assert not processes_of(terminal.process.pid)
 

@@ -107,6 +107,24 @@ def test_a_sitemap_that_is_blocked(fault_server: FaultServer) -> None:
     assert fault_server.seen.requests == 0
 
 
+def test_a_deadline_holds_for_sitemaps(fault_server: FaultServer, tmp_path: Path) -> None:
+    """One that does not come in time is refused; what one takes is missing from the time of the job."""
+    page = fault_server.url("/page")
+    urls = f"<urlset>{''.join(f'<url><loc>{page}?{n}</loc></url>' for n in range(99))}</urlset>".encode()
+    fault_server.route("/never.xml", Script(Silence()))
+    fault_server.route("/late.xml", Reply(200, urls, delay=1.5))
+    fault_server.route("*", Reply(200, b"x", delay=0.3))
+    ran = run("get", "--sitemap", fault_server.url("/never.xml"), "-o", tmp_path / "a", "--deadline", "0.5")
+    assert (ran.status, ran.err.count("\n")) == (2, 1)
+    assert "/never.xml' was not fetched within 0.5 s" in ran.err
+    assert ran.seconds < 10
+    ran = run("get", "--sitemap", fault_server.url("/late.xml"), "-o", tmp_path / "b", "--deadline", "2.5")
+    assert ran.status == 4
+    assert "stopped by --deadline" in ran.err
+    times = [request.time for request in fault_server.seen.log if request.path == "/page"]
+    assert times[-1] - times[0] < 1.4
+
+
 def test_ctrl_c_while_a_sitemap_is_fetched(fault_server: FaultServer) -> None:
     """A sitemap that never comes keeps nobody, before the job has begun and after."""
     fault_server.route("/never.xml", Script(Silence()))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from asyncfetch.testing import FaultServer, Reply, SeenRequest, unused_port
-from tests.cli.command import read_records, run
+from asyncfetch.testing.fixtures import MakeFaultServer
+from tests.cli.command import Terminal, read_records, run
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +76,39 @@ def test_rate_and_delay_hold(fault_server: FaultServer, tmp_path: Path) -> None:
     assert gaps[1] > 0.08  # between the two runs nobody waits
 
 
+def test_a_job_remembers_how_polite_it_is(fault_server: FaultServer, tmp_path: Path) -> None:
+    """But not when to stop, for that is of one run; what is given with -c holds from then on."""
+    fault_server.route("*", SLOW)
+    results, job = tmp_path / "r.jsonl", tmp_path / "r.jsonl.job.json"
+    given = {"rate": 9, "delay": 0.01, "global-rate": 8, "limit-rate": "1M", "max-wait": 7, "max-per-host": 1}
+    options = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    ends = ["--deadline", "0.5", "--max-failures", "5%", "--tail-rate", "1"]
+    listed = urls(fault_server, tmp_path, 12)
+    assert run("get", listed, "-o", results, "--no-adapt", *options, *ends).status == 4
+    kept = json.loads(job.read_bytes())["settings"]["options"]
+    remembered = {name: kept[name.replace("-", "_")] for name in given}
+    assert remembered == given | {"limit-rate": 1 << 20}
+    assert kept["adapt"] is False
+    assert not {"deadline", "max_failures", "tail_rate"} & set(kept)
+    changed = run("get", "-c", "-o", results, "--robots")
+    assert changed.status == 2
+    assert "the job was begun with another --robots: leave that out to go on" in changed.err
+    again = ["--rate", "1000", "--global-rate", "1000", "--max-per-host", "12"]
+    assert run("get", "-c", "-o", results, *again).status == 0
+    assert fault_server.seen.most_at_once > 1
+    assert json.loads(job.read_bytes())["settings"]["options"]["rate"] == 1000
+
+
+def test_a_slow_line_for_one_host(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:
+    """A limit-rate in a host's table holds there, and nowhere else."""
+    server = make_fault_server({"*": Reply(200, b"x" * 100_000)}, addresses=("127.0.0.1", "127.0.0.2"))
+    (tmp_path / "asyncfetch.toml").write_text('[host."127.0.0.2"]\nlimit-rate = "50k"\n')
+    ran = run("get", server.url("/", "127.0.0.1"), server.url("/", "127.0.0.2"), "-o", "-", cwd=tmp_path)
+    free, slow = (record["t"]["total"] for record in ran.records)
+    assert slow > 1.0
+    assert slow > free + 0.5
+
+
 def test_a_slow_line_for_all_bodies(fault_server: FaultServer) -> None:
     """Bytes a second, over everything."""
     fault_server.route("/large", Reply(200, b"x" * 300_000))
@@ -92,6 +129,56 @@ def test_a_dead_host_is_given_up_and_said_so(tmp_path: Path) -> None:
     assert ran.codes.count("host.unavailable") > 1990
     message = ran.records[-1]["error"]["message"]
     assert message.startswith("the host was given up after 8 failures in a row: connection refused")
+
+
+class Hosts:
+    """One host asks for time, one takes two requests at once, the others answer."""
+
+    def __init__(self) -> None:
+        self._busy = 0
+
+    async def __call__(self, request: SeenRequest) -> Reply:
+        if request.host.startswith("127.0.0.2"):
+            return Reply(429, headers={"Retry-After": "50"})
+        if not request.host.startswith("127.0.0.3"):
+            return Reply(200, b"x", delay=0.05)
+        if self._busy >= 2:
+            return Reply(429)
+        self._busy += 1
+        try:
+            await asyncio.sleep(0.1)
+        finally:
+            self._busy -= 1
+        return Reply(200, b"x")
+
+
+def test_the_live_view_says_why_each_host_waits(make_fault_server: MakeFaultServer, tmp_path: Path) -> None:
+    """Pauses, limits, broken hosts with their next try, and delays; the time left is that of the slowest."""
+    addresses = [f"127.0.0.{number}" for number in range(1, 5)]
+    server = make_fault_server({"*": Hosts()}, addresses=addresses)
+    (tmp_path / "asyncfetch.toml").write_text('[host."127.0.0.4"]\ndelay = 20\n')
+    dead = f"http://127.0.0.5:{unused_port('127.0.0.5')}"
+    listed = tmp_path / "urls.txt"
+    lines = [url for n in range(300) for url in (*(server.url(f"/{n}", host) for host in addresses), f"{dead}/{n}")]
+    listed.write_text("\n".join(lines[:1200]))
+    wanted = [
+        r"127\.0\.0\.2\S* .* waiting [45][0-9] s: Retry-After",
+        r"127\.0\.0\.3\S* .* limit [1-4] of 6: 429s",
+        r"127\.0\.0\.4\S* .* every 20 s: delay",
+        r"127\.0\.0\.5\S* .*  (broken: )?connection refused, next try in [1-4] s",
+        r"about 1 h [0-9]+ m left",
+    ]
+    seen = set[str]()
+
+    def has_all(text: str) -> bool:
+        seen.update(pattern for pattern in wanted if re.search(pattern, text))
+        return len(seen) == len(wanted)
+
+    with Terminal("get", listed, "-o", tmp_path / "r.jsonl", size=(130, 24), cwd=tmp_path) as terminal:
+        terminal.until(has_all)
+        terminal.type(chr(3))
+        terminal.type(chr(3))
+        assert terminal.end() == 130
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,26 @@ async def test_dead_silent_and_slow_hosts_do_not_keep_a_fast_one() -> None:
     assert whole < 12
 
 
+# --- what is seen of it
+
+
+async def test_a_host_that_is_asked_seldom_says_so_while_it_waits() -> None:
+    """By whose wish, and how long from one start to the next: nobody takes it for idle or done."""
+    crawl = Reply(200, b"User-agent: *\nCrawl-delay: 90\n")
+    async with FaultServer({"/robots.txt": crawl, "*": X}) as server:
+        for politeness, robots, note, seconds in [
+            (Politeness(delay=60), False, "every 60 s: delay", 60.0),
+            (Politeness(rate=0.1), False, "every 10 s: rate", 10.0),
+            (Politeness(), True, "every 90 s: robots.txt", 90.0),
+        ]:
+            client = Client(politeness=politeness, robots=robots)
+            async with client, client.fetch_many([server.url("/1"), server.url("/2")]) as fetching:
+                assert (await anext(fetching)).ok
+                [stats] = client.stats.hosts.values()
+                seen = (stats.state, stats.reason, stats.note, stats.interval, stats.queued)
+                assert seen == (HostState.OK, note, note, seconds, 1)
+
+
 # --- bytes
 
 

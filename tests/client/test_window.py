@@ -55,6 +55,7 @@ async def client() -> AsyncIterator[Client]:
         yield client
         assert client._turns.frontier.in_flight == 0
         assert not client._turns.frontier.hosts
+        assert not any(host.queued for host in client.stats)
 
 
 def batch_of(client: Client) -> Batch:
@@ -90,6 +91,15 @@ class TestReadingOn:
                     gate.opened.set()
         assert [result.ok for result in results] == [True] * 700
         assert sorted(result.index for result in results) == list(range(1, 701))
+
+    async def test_what_is_on_disk_counts_as_queued(self, gate: Gate, client: Client) -> None:
+        """A host's share of the list is seen whole, wherever it waits, by whoever reckons how long it will take."""
+        urls = [gate.slow(n) for n in range(600)] + [gate.fast(n) for n in range(100)]
+        async with client.fetch_many(urls) as fetching:
+            for _ in range(100):
+                await anext(fetching)
+            slow = client.stats.hosts[f"{SLOW}:{gate.server.port}"]
+            assert slow.queued + slow.in_flight == 600
 
     async def test_every_host_keeps_its_order(self, gate: Gate) -> None:
         """With one request at a time, a host's entries are sent as they stand in the list, from disk or not."""

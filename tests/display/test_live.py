@@ -149,6 +149,24 @@ def test_hostile_hosts_do_nothing(stats: Stats, clock: Clock, terminal: Callable
     assert not screen.shows_cursor
 
 
+def test_what_is_typed_leaves_nothing_of_the_picture(
+    stats: Stats, clock: Clock, terminal: Callable[..., Terminal], finish: Finish
+) -> None:
+    """The terminal echoes `^C` where the cursor is: not behind a full line, where it would wrap."""
+    screen = terminal(80, 24)
+    view = LiveView(stats, console=screen.console, clock=clock, total=lambda: 100)
+    stats.paused(finish("dead.example.org:8443", 1), HostState.BROKEN, "no connection " * 9, clock.now + 20)
+    look(view, clock)
+    assert any(len(line) == 80 for line in screen.lines)
+    screen.write("^C")
+    view.note("stopping")
+    look(view, clock)
+    assert sum(" of 100" in line for line in screen.lines) == 1
+    screen.write("^C")
+    view.close()
+    assert screen.lines == ["stopping"]
+
+
 def test_closing_twice_is_closing_once(many: Stats, clock: Clock, terminal: Callable[..., Terminal]) -> None:
     """Whoever must leave in a hurry may close what the loop closes too; a view that never drew writes nothing."""
     screen = terminal()

@@ -30,7 +30,12 @@ def a_host(state: HostState, reason: str, resumes_at: float) -> HostStats:
             HostState.BROKEN,
             "connection refused",
             NOW + 20,
-            ("broken: connection refused, next try in 20 s", "broken: connection refused", "connection refused"),
+            (
+                "broken: connection refused, next try in 20 s",
+                "connection refused, next try in 20 s",
+                "broken: connection refused",
+                "connection refused",
+            ),
         ),
         (HostState.BROKEN, "", 0, ("broken",)),
     ],

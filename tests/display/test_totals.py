@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncfetch.display.totals import Pace
+from asyncfetch.display.totals import Pace, Slowest
 from asyncfetch.errors import HeadTimeout
-from asyncfetch.stats import Stats
+from asyncfetch.stats import HostState, Stats
 
 if TYPE_CHECKING:
     from tests.display.conftest import Clock, Finish
@@ -61,8 +61,28 @@ def test_the_slowest_host_is_waited_for(stats: Stats, clock: Clock, finish: Fini
     totals = pace.look(clock.now)
     assert totals.left is not None
     assert 130 <= totals.left <= 170
+    slow.resumes_at, slow.interval, slow.queued = 0.0, 10.0, 50
+    clock.now += 2
+    totals = pace.look(clock.now)
+    assert totals.left is not None
+    assert 480 <= totals.left <= 510
     slow.queued = 0
     clock.now += 2
     totals = pace.look(clock.now)
     assert totals.left is not None
     assert totals.left < 20
+
+
+def test_a_host_that_has_answered_nothing_yet_is_waited_for(stats: Stats) -> None:
+    """As long again as it has been silent, for each round of requests; its pauses are not its silence."""
+    slowest = Slowest(stats)
+    silent = stats.host("silent:80", 4)
+    silent.queued, silent.in_flight = 4, 4
+    assert slowest.look(1000.0) == 0
+    assert slowest.look(1020.0) == 40
+    silent.in_flight, silent.resumes_at = 0, 1133.0
+    assert slowest.look(1033.0) == 100
+    silent.in_flight, silent.resumes_at = 4, 0.0
+    assert slowest.look(1043.0) == 20
+    silent.state = HostState.BROKEN
+    assert slowest.look(1093.0) == 0

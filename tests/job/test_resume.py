@@ -314,10 +314,10 @@ def test_one_job_at_a_time(results: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"http://a/\nhttp://b/\n", "has no record of ours in line 1, but 'http://a/': it cannot be gone on with"),
+        (b"http://a/\nhttp://b/\n", "has no record of ours in line 1, but 'http://a/': it is no results file"),
         (
             b'{"v":1,"n":1,"ok":true}\n\n',
-            "has no record of ours in line 2, which is empty: it cannot be gone on with",
+            "has no record of ours in line 2, which is empty: it is no results file",
         ),
         (b'{"v":1,"n":1,"ok":true}\n{"v":1,"n":0,"a":1}\n', "has no record of ours in line 2, but "),
         (b'{"v":1,"n":1,"ok":true}\n{"v":1,"n":9999999999999,"a":1}\n', "has no record of ours in line 2, but "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -90,3 +91,26 @@ def test_a_resumed_host_is_as_new() -> None:
     host.resume()
     assert host.is_neutral
     assert (host.state, host.reason) == (HostState.OK, "")
+
+
+@pytest.mark.parametrize(
+    ("manners", "slowed", "note", "interval"),
+    [
+        (Manners(6), 0.0, "", 0.0),
+        (Manners(6, rate=5.0), 0.0, "", 0.2),
+        (Manners(6, rate=0.5), 0.0, "every 2 s: rate", 2.0),
+        (Manners(6, rate=0.5, delay=3.0), 0.0, "every 3 s: delay", 3.0),
+        (Manners(6, delay=3.0), 10.0, "every 10 s: robots.txt", 10.0),
+        (Manners(6, rate=0.05, delay=3.0), 10.0, "every 20 s: rate", 20.0),
+        (Manners(6, delay=90.0), 10.0, "every 90 s: delay", 90.0),
+    ],
+)
+def test_a_host_that_is_asked_seldom_says_why(manners: Manners, slowed: float, note: str, interval: float) -> None:
+    """From a second between two starts on it would else look idle; what it has been found to take comes first."""
+    host = Host("a:80", manners)
+    host.slow_down(slowed)
+    assert (host.note, host.interval) == (note, interval)
+    adapting = Host("a:80", replace(manners, adapt=True))
+    adapting.slow_down(slowed)
+    adapting.settle(Outcome("throttled", None, "429s"), 100.0, Random(1))
+    assert adapting.note == "limit 1 of 6: 429s"
