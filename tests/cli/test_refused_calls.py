@@ -96,6 +96,8 @@ def test_what_somebody_removes(make_fault_server: MakeFaultServer, tmp_path: Pat
     server = make_fault_server({"/big.bin": (download := Download(body))})
     download.pause = 0.02
     with Started("get", server.url("/big.bin"), "-P", out) as started:
+        while len(download.asked) < 1:
+            time.sleep(0.005)
         while not (found := list(out.glob(".asyncfetch-*"))):
             time.sleep(0.005)
         found[0].unlink()
