@@ -99,12 +99,14 @@ def run(
 
 def shell(script: str, *arguments: Argument, cwd: Path | None = None) -> Run:
     """Run a line of bash in which `$A` is asyncfetch and `$1`, `$2` ... are arguments."""
-    command = f"{sys.executable} -W error -m asyncfetch"
+    env = environment({"A": f"{sys.executable} -W error -m asyncfetch"})
+    if "ulimit" in script:  # what measures coverage needs files and descriptors of its own
+        env.pop("COVERAGE_PROCESS_CONFIG", None)
     began = time.monotonic()
     ended = subprocess.run(
         ["bash", "-c", script, "bash", *arguments],
         capture_output=True,
-        env=environment({"A": command}),
+        env=env,
         cwd=cwd,
         timeout=AT_MOST,
     )
