@@ -63,7 +63,7 @@ _TIMES = "Timeouts, in seconds"
 _TLS = "TLS"
 _ADDRESSES = "Addresses"
 SHOWN = "What is shown"
-_BUFFERED = 24  # results that wait to be recorded, besides the 40 that the job collects: a kill costs no more
+_BUFFERED = 32  # results that wait to be recorded, besides the 32 that the job collects: a kill costs no more
 
 
 def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:

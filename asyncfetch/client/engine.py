@@ -1,8 +1,8 @@
 """One turn of one fetch, over the streams: from its place in the scheduler to a result or to another turn.
 
-The ladder, one concern a rung: `run` and `open` are a turn with and without its body; `_begin` and `_receive` see
-that its place is given back; `_send` gets a connection and the head; `_judge` follows or retries what asks for it.
-What decides is elsewhere: `fetch` and `scheduler.retry`; bodies are read in `receiving`.
+The ladder, one concern a rung: `run` and `open` are a turn with and without its body; `_begin` sees that its place
+is given back if there is no answer; `_send` gets a connection and the head; `_judge` follows or retries what asks
+for it. What decides is elsewhere: `fetch` and `scheduler.retry`; bodies are read in `receiving`.
 
 A rung that awaits costs something even if it does not wait: the plain case, a small answer, has few of them.
 """
@@ -89,11 +89,17 @@ class Engine:
         opened = await self._begin(fetch)
         if not isinstance(opened, Opened):
             return opened
-        has_sink = fetch.batch is not None and fetch.batch.sink is not None
-        content = None if has_sink or fetch.request.sha256 is not None else self._receiver.take_whole(opened)
-        if content is None:
-            return await self._receive(opened)
-        opened.response.content = content
+        try:
+            if not self._receiver.take(opened):
+                await self._receiver.read(opened)
+        except FetchError as error:
+            opened.exchange.discard()
+            if is_shortage(error.__cause__):
+                return self._starved(fetch, opened.host, opened.began, error)
+            return self._failed(fetch, opened.host, opened.began, error)
+        except BaseException:
+            self.cancel(opened)
+            raise
         return self.close(opened)
 
     async def open(self, fetch: Fetch) -> Opened | Result | None:
@@ -135,20 +141,6 @@ class Engine:
         except BaseException:
             self._turns.release(fetch, host, CANCELLED)
             raise
-
-    async def _receive(self, opened: Opened) -> Result | None:
-        """Read the body, into memory or into the sink of the list, and end the turn; as `run`."""
-        try:
-            await self._receiver.read(opened)
-        except FetchError as error:
-            opened.exchange.discard()
-            if is_shortage(error.__cause__):
-                return self._starved(opened.fetch, opened.host, opened.began, error)
-            return self._failed(opened.fetch, opened.host, opened.began, error)
-        except BaseException:
-            self.cancel(opened)
-            raise
-        return self.close(opened)
 
     def close(self, opened: Opened) -> Result:
         """End a turn whose body is complete."""

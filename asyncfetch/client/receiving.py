@@ -6,6 +6,7 @@ Knows streams and sinks; whose turn it is, and what follows a body that failed, 
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,7 @@ from asyncfetch.client.sinks import (
     DISCARD,
     Partial,
     Sink,
+    WholeSink,
     abort,
     check_content,
     keep_beginning,
@@ -36,7 +38,15 @@ _PARTIAL_CONTENT = 206
 
 
 class Opened(msgspec.Struct, eq=False):
-    """A fetch whose final head has come; its place is held until the body is done with."""
+    """A fetch whose final head has come; its place is held until the body is done with.
+
+    Attributes:
+        fetch, exchange, response: what it is about.
+        host: where its place is.
+        began: when its turn did.
+        outcome: what its head says to the scheduler.
+        sink: where its body goes, or None for memory; made by `Receiver.take`.
+    """
 
     fetch: Fetch
     exchange: Exchange
@@ -44,6 +54,7 @@ class Opened(msgspec.Struct, eq=False):
     host: str
     began: float
     outcome: Outcome = ANSWERED
+    sink: Sink | None = None
 
 
 class Receiver:
@@ -53,17 +64,41 @@ class Receiver:
         self._stats = stats
         self._flow = flow
         self._limits = limits
-        self._known_sinks: set[type] = set()
+        self._whole_sinks: dict[type, bool] = {type(DISCARD): True}  # of each known kind: is it one?
 
-    def take_whole(self, opened: Opened) -> bytes | None:
-        """Return the body if it has come together with its head and is to be kept in memory as it is."""
-        fetch = opened.fetch
-        if self._flow is not None:
-            return None
-        content = opened.exchange.take_whole(self._limits.max_body if fetch.max_body is None else fetch.max_body)
-        if content is not None:
-            self._stats.came(fetch.stats, len(content))
-        return content
+    def take(self, opened: Opened) -> bool:
+        """Deal with a body that has come together with its head, as most small ones do; False leaves it to `read`.
+
+        Raises:
+            LocalError: it cannot be saved.
+            TypeError: what it is given is no sink.
+        """
+        fetch, response = opened.fetch, opened.response
+        if fetch.partial is not None:
+            return False
+        sink = opened.sink = self._make_sink(fetch, response)
+        if self._flow is not None or fetch.request.sha256 is not None:
+            return False
+        if sink is not None and not self._whole_sinks[type(sink)]:
+            return False
+        usual = self._limits.max_body if sink is None else self._limits.max_streamed
+        content = opened.exchange.take_whole(usual if fetch.max_body is None else fetch.max_body)
+        if content is None:
+            return False
+        self._stats.came(fetch.stats, len(content))
+        if sink is None:
+            response.content = content
+        else:
+            self._give_whole(fetch, sink, content)
+        return True
+
+    def _give_whole(self, fetch: Fetch, sink: Any, content: bytes) -> None:
+        try:
+            sink.take(content)
+        except OSError as error:
+            raise _not_saved(error) from error
+        if sink is not DISCARD:
+            fetch.sink = sink
 
     def accept(self, opened: Opened) -> None:
         """Prepare to read the body piece by piece; as `Exchange.accept`."""
@@ -80,7 +115,7 @@ class Receiver:
             opened.exchange.connection.reader.hold_back(BUFFERED)
 
     async def read(self, opened: Opened) -> None:
-        """Read the whole body, into memory or into the sink of the list.
+        """Read the whole body that `take` has left, into memory or into the sink of the list.
 
         Raises:
             FetchError: it did not come whole, is not what it should be, or cannot be saved.
@@ -88,7 +123,7 @@ class Receiver:
         fetch, response = opened.fetch, opened.response
         rest = None
         if fetch.partial is None:
-            sink = self._make_sink(fetch, response)
+            sink = opened.sink
         else:
             rest = fetch.rest if response.status_code == _PARTIAL_CONTENT else None
             sink = await self._take_sink(fetch, fetch.partial, response, rest)
@@ -127,9 +162,9 @@ class Receiver:
             sink = fetch.batch.sink(fetch.request, response)
         except OSError as error:
             raise _not_saved(error) from error
-        if sink is not None and type(sink) not in self._known_sinks:
+        if sink is not None and type(sink) not in self._whole_sinks:
             check_sink(sink)
-            self._known_sinks.add(type(sink))
+            self._whole_sinks[type(sink)] = isinstance(sink, WholeSink)
         return sink
 
     async def _pour(self, opened: Opened, sink: Sink, rest: Rest | None) -> None:

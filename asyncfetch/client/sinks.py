@@ -2,8 +2,8 @@
 
 A sink has to have `write`, `finish` and `abort`. It may have more: `pause`, and a body that broke off is gone on
 with where it stopped (`ResumableSink`); `verify`, and a digest that the request names is compared by the sink, as
-it may have a thread for that (`VerifyingSink`). This file pours bodies into sinks; what is asked for is decided in
-`fetch` and `engine`.
+it may have a thread for that (`VerifyingSink`); `take`, and a small body that came whole needs no more than that
+one call (`WholeSink`). This file pours bodies into sinks; what is asked for is decided in `fetch` and `engine`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ __all__ = [
     "Sink",
     "SinkFactory",
     "VerifyingSink",
+    "WholeSink",
     "abort",
     "check_content",
     "check_digest",
@@ -109,12 +110,24 @@ class Partial:
     rest: Rest
 
 
+@runtime_checkable
+class WholeSink(Sink, Protocol):
+    """A sink that can take a body in one step, if all of it is there and it does not have to wait."""
+
+    def take(self, content: bytes) -> None:
+        """Take the whole decoded content; nothing else is called then."""
+        ...
+
+
 SinkFactory = Callable[[Request, Response], Sink | None]
 PartialFactory = Callable[[Request], Partial | None]
 
 
 class _Discard:
     """Takes a body that nobody wants to keep."""
+
+    def take(self, content: bytes) -> None:
+        pass
 
     async def write(self, chunk: bytes) -> None:
         pass

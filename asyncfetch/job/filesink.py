@@ -33,6 +33,9 @@ it costs two files more, and every server a trial of how well it does ranges."""
 class DiscardSink:
     """Takes a body that nobody keeps: the client has counted it."""
 
+    def take(self, content: bytes) -> None:
+        """Forget a whole body."""
+
     async def write(self, chunk: bytes) -> None:
         """Forget some bytes."""
 
@@ -87,6 +90,12 @@ class FileSink:
         self._held = 0
         self._spill_at = _IN_MEMORY
         self._part: Part | None = None
+
+    def take(self, content: bytes) -> None:
+        """Take a whole body, which stays in memory until it is saved: it came with its head, so it is small."""
+        self._chunks.append(content)
+        self.size = self._held = len(content)
+        self.is_complete = True
 
     async def write(self, chunk: bytes) -> None:
         """Take the next bytes; waits while they are written to the disk.

@@ -1,9 +1,8 @@
-"""From results to lines and files: collects for a moment, then writes in a thread, one batch at a time.
+"""From results to lines and files: one thread writes them, one batch after the other.
 
-A batch is written when it has 20 results, or 10 ms after its first one. While it is being written the next one is
-collected; when that is full too, `put` asks the run to wait. So at most 40 results are here without having been
-given to the kernel; the command lets 24 more wait in the client, and a kill costs no more than these 64 and what is
-in flight. A body has its file before its line is written.
+A result is written a millisecond after it came, together with what has come meanwhile (`batches`). When 32 wait or
+are being written, `put` asks the run to wait; the command lets 32 more wait in the client, and a kill costs no more
+than these 64 and what is in flight. A body has its file before its line is written.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import anyio
 import anyio.to_thread
 
 from asyncfetch.errors import LocalError
+from asyncfetch.job.batches import BatchThread
 from asyncfetch.job.bodies import Bodies, FileSink
 from asyncfetch.job.errors import JobError, JournalError, OutputError
 from asyncfetch.job.journal import Journal
@@ -26,8 +26,7 @@ from asyncfetch.result import Result
 
 __all__ = ["Recorder"]
 
-_BATCH = 20  # results
-_PATIENCE = 0.01  # seconds
+_MOST = 32  # results that wait here or are being written
 _SYNC_EVERY = 1.0  # seconds
 
 
@@ -56,65 +55,38 @@ class Recorder:
         self._on_failure = on_failure
         self._safeguard = safeguard
         self._preparer = preparer
-        self._waiting: list[Result] = []
-        self._some = asyncio.Event()
-        self._many = asyncio.Event()
-        self._room = asyncio.Event()
-        self._closed = self._ended = False
+        self._is_broken = False  # the results file ends here
+        self._writer = None if journal is None and bodies is None else BatchThread(self._record, _MOST)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def put(self, result: Result) -> bool:
         """Take a result; False asks to wait for `has_room` before the next one."""
-        waiting = self._waiting
-        waiting.append(result)
-        if len(waiting) == 1:
-            self._some.set()
-        elif len(waiting) == _BATCH:
-            self._many.set()
-        return len(waiting) < _BATCH
+        if self._writer is not None:
+            return self._writer.put(result)
+        self._write([result])
+        return True
 
     async def has_room(self) -> None:
-        """Wait until the results that wait are being written."""
-        self._room.clear()
-        if not self._ended:
-            await self._room.wait()
+        """Wait until results that wait have been written."""
+        if self._writer is not None:
+            await self._writer.has_room()
 
     def close(self) -> None:
         """Let `run` write what is left, and return."""
-        self._closed = True
-        self._some.set()
-        self._many.set()
+        if self._writer is not None:
+            self._writer.close()
 
     async def run(self) -> None:
         """Write until `close`, and sync once a second and at the end. Cancelling it changes nothing."""
-        try:
-            with anyio.CancelScope(shield=True):
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._sync_now_and_then)
-                    while self._waiting or not self._closed:
-                        await self._collect()
-                        await self._flush()
-                    tasks.cancel_scope.cancel()
-                await self._sync()
-        finally:
-            self._ended = True
-            self._room.set()
-
-    async def _collect(self) -> None:
-        await self._some.wait()
-        if len(self._waiting) < _BATCH and not self._closed:
-            with anyio.move_on_after(_PATIENCE):
-                await self._many.wait()
-
-    async def _flush(self) -> None:
-        batch, self._waiting = self._waiting, []
-        if not self._closed:
-            self._some.clear()
-            self._many.clear()
-        self._room.set()
-        if self._journal is None and self._bodies is None:
-            self._write(batch)
-        elif batch:
-            await self._in_thread(self._write, batch)
+        if self._writer is None:
+            return
+        self._loop = asyncio.get_running_loop()
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._sync_now_and_then)
+                await self._writer.run()
+                tasks.cancel_scope.cancel()
+            await self._sync()
 
     async def _sync_now_and_then(self) -> None:
         while True:
@@ -122,21 +94,29 @@ class Recorder:
             await self._sync()
 
     async def _sync(self) -> None:
-        if self._journal is not None:
-            await self._in_thread(self._journal.sync)
-
-    async def _in_thread(self, function: Callable[..., None], *arguments: object) -> None:
+        if self._journal is None:
+            return
         try:
-            await anyio.to_thread.run_sync(function, *arguments)
+            await anyio.to_thread.run_sync(self._journal.sync)
         except JobError as error:
             self._fail(error)
 
     def _fail(self, error: JobError) -> None:
+        self._is_broken = self._is_broken or isinstance(error, JournalError)
         if self.failure is None:
             self.failure = self.outcome.error = error
             self._on_failure(error)
 
     # --- in the thread
+
+    def _record(self, batch: list[Result]) -> None:
+        """Write a batch; what goes wrong is told in the event loop."""
+        try:
+            self._write(batch)
+        except JobError as error:
+            self._is_broken = isinstance(error, JournalError)  # before the next batch
+            assert self._loop is not None, "run() has begun"
+            self._loop.call_soon_threadsafe(self._fail, error)
 
     def _write(self, batch: list[Result]) -> None:
         """Save the bodies and append the lines of a batch.
@@ -144,7 +124,7 @@ class Recorder:
         Raises:
             JobError: not all of it could be written; what could is.
         """
-        if isinstance(self.failure, JournalError):
+        if self._is_broken:
             return  # no line, no file
         saved: list[tuple[Result, str]] = []
         failure: OutputError | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import subprocess
 import sys
 import textwrap
@@ -33,6 +34,7 @@ from asyncfetch.client import Sink
 from asyncfetch.testing import (
     Close,
     FaultServer,
+    Pause,
     Reply,
     Reset,
     Script,
@@ -292,6 +294,15 @@ class Keep(Sink):
             raise self._fails[what]
 
 
+class KeepWhole(Keep):
+    """One that takes a body at once, too."""
+
+    def take(self, content: bytes) -> None:
+        self.calls += ["take", content]
+        if "take" in self._fails:
+            raise self._fails["take"]
+
+
 class TestSinks:
     async def test_take_the_body_in_order(self, server: FaultServer, client: Client) -> None:
         """Pieces as they come, decoded, then the end; the result says which sink it was."""
@@ -321,6 +332,33 @@ class TestSinks:
         (result,) = [r async for r in client.fetch_many([server.url("/ok")], sink=lambda *_: None)]
         assert result.response is not None
         assert (result.response.content, result.sink) == (b"ok", None)
+
+    async def test_take_at_once_what_came_at_once(self, server: FaultServer, client: Client) -> None:
+        """One call is all for a body that came with its head; one that came later, encoded or with a digest is
+        poured.
+        """
+        server.route(
+            "/late", Script(Send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"), Pause(0.02), Send(b"late"))
+        )
+        server.route("/gzip", Reply(200, b"gzip", gzip=True))
+        entries = [Request(server.url(path)) for path in ("/ok", "/late", "/gzip")]
+        entries.append(Request(server.url("/ok"), sha256=hashlib.sha256(b"ok").hexdigest()))
+        sinks = {
+            result.index: result.sink async for result in client.fetch_many(entries, sink=lambda *_: KeepWhole())
+        }
+        assert sinks[1].calls == ["take", b"ok"]
+        assert [sinks[n].calls for n in (2, 3, 4)] == [[b"late", "finish"], [b"gzip", "finish"], [b"ok", "finish"]]
+
+    async def test_that_fail_to_take_it_at_once(self, server: FaultServer, client: Client) -> None:
+        """An OSError is that result's; anything else ends the list. The client can be used on."""
+        full = KeepWhole({"take": OSError(28, "no space")})
+        (result,) = [r async for r in client.fetch_many([server.url("/ok")], sink=lambda *_: full)]
+        assert result.code == "io"
+        broken = KeepWhole({"take": LookupError("what")})
+        with pytest.raises(LookupError):
+            [r async for r in client.fetch_many([server.url("/ok")], sink=lambda *_: broken)]
+        assert client.stats.total.in_flight == 0
+        assert (await client.get(server.url("/ok"))).content == b"ok"
 
     async def test_get_nothing_of_an_error(self, server: FaultServer, client: Client) -> None:
         """What is not ok is counted and thrown away."""

@@ -1,0 +1,127 @@
+"""One thread that is given one thing after the other, and takes what has come in batches.
+
+It costs the event loop next to nothing: handing over is a step of a queue, and nobody is told that a batch is done,
+unless somebody waits for room. The thread looks when something has come, waits a moment for more, and takes it all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+import anyio
+
+__all__ = ["BatchThread"]
+
+T = TypeVar("T")
+
+_PATIENCE = 0.001  # seconds
+
+
+class BatchThread(Generic[T]):
+    """Lets a function take batches in a thread. `run` is a task; `put`, `has_room` and `close` are for its loop."""
+
+    def __init__(self, take: Callable[[list[T]], None], most: int) -> None:
+        """Be given nothing yet.
+
+        Args:
+            take: called in the thread with each batch, in order.
+            most: how many may have been given and not been taken to the end, before `put` asks to wait.
+        """
+        self._take = take
+        self._most = most
+        self._queue: SimpleQueue[T | None] = SimpleQueue()
+        self._given = self._done = 0
+        self._is_last = self._has_ended = False
+        self._failure: BaseException | None = None
+        self._room: asyncio.Future[None] | None = None
+
+    def put(self, item: T) -> bool:
+        """Hand something over; False asks to wait for `has_room` before the next one."""
+        self._queue.put(item)
+        self._given += 1
+        return self._given - self._done < self._most
+
+    async def has_room(self) -> None:
+        """Wait until half of what may wait has been taken, or the thread has ended."""
+        loop = asyncio.get_running_loop()
+        self._room = loop.create_future()
+        while (
+            not self._is_roomy
+        ):  # the thread counts first and looks for `_room` then; here it is the other way round
+            await self._room
+            self._room = loop.create_future()
+        self._room = None
+
+    @property
+    def _is_roomy(self) -> bool:
+        return self._has_ended or self._given - self._done <= self._most // 2
+
+    def close(self) -> None:
+        """Let `run` return when everything has been taken."""
+        self._queue.put(None)
+
+    async def run(self) -> None:
+        """Let the thread work until `close`; cancelling changes nothing.
+
+        Raises:
+            Exception: what `take` raised; the thread has then ended.
+        """
+        loop = asyncio.get_running_loop()
+        ended = loop.create_future()
+        # a daemon: a disk that never answers must not keep a program alive that does not wait for us any more
+        threading.Thread(target=self._work, args=(loop, ended), name="asyncfetch-batches", daemon=True).start()
+        with anyio.CancelScope(shield=True):
+            await ended
+        if self._failure is not None:
+            raise self._failure
+
+    # --- in the thread
+
+    def _work(self, loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+        try:
+            while batch := self._next():
+                self._take(batch)
+                self._done += len(batch)
+                if self._room is not None:
+                    _tell(loop, self._give_room)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            _tell(loop, self._end, ended)
+
+    def _next(self) -> list[T]:
+        """Wait for the next batch; an empty one is the end."""
+        batch: list[T] = []
+        item = None if self._is_last else self._queue.get()
+        if item is not None:
+            time.sleep(_PATIENCE)
+        while item is not None:
+            batch.append(item)
+            if len(batch) == self._most or not self._queue.qsize():
+                return batch
+            item = self._queue.get()
+        self._is_last = True
+        return batch
+
+    # --- from the thread, in the event loop
+
+    def _give_room(self) -> None:
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def _end(self, ended: asyncio.Future[None]) -> None:
+        self._has_ended = True
+        self._give_room()
+        if not ended.done():
+            ended.set_result(None)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[..., None], *arguments: object) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody is there any more
+        loop.call_soon_threadsafe(what, *arguments)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import anyio
+import pytest
+
+from asyncfetch.job.batches import BatchThread
+
+
+class Taken:
+    """Takes batches, one at a time if told so, and remembers them and the thread they came in."""
+
+    def __init__(self, *, held: bool = False) -> None:
+        self.batches: list[list[int]] = []
+        self.threads: set[int] = set()
+        self.gate = threading.Semaphore(0 if held else 1_000_000)
+
+    def __call__(self, batch: list[int]) -> None:
+        self.gate.acquire()
+        self.threads.add(threading.get_ident())
+        self.batches.append(batch)
+
+    @property
+    def items(self) -> list[int]:
+        return [item for batch in self.batches for item in batch]
+
+
+async def test_everything_is_taken_in_order_by_one_other_thread() -> None:
+    """Nothing is lost and nothing overtakes, whoever is quicker; no batch is longer than allowed."""
+    taken = Taken()
+    thread = BatchThread(taken, most=10)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(thread.run)
+        for item in range(1000):
+            if not thread.put(item):
+                await thread.has_room()
+            elif item % 7 == 0:
+                await asyncio.sleep(0)
+        thread.close()
+    assert taken.items == list(range(1000))
+    assert max(map(len, taken.batches)) <= 10
+    assert len(taken.threads) == 1
+    assert threading.get_ident() not in taken.threads
+
+
+async def test_what_comes_together_is_one_batch() -> None:
+    """What is there when the thread looks is taken at once."""
+    taken = Taken()
+    thread = BatchThread(taken, most=10)
+    for item in range(5):
+        thread.put(item)
+    thread.close()
+    await thread.run()
+    assert taken.batches == [[0, 1, 2, 3, 4]]
+
+
+async def test_room_is_there_when_half_has_been_taken() -> None:
+    """Whoever waits goes on with the batch that makes room, not earlier."""
+    taken = Taken(held=True)
+    thread = BatchThread(taken, most=4)
+    assert [thread.put(item) for item in range(4)] == [True, True, True, False]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(thread.run)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(thread.has_room(), 0.05)
+        assert taken.batches == []
+        taken.gate.release()
+        await thread.has_room()
+        assert len(taken.items) >= 2
+        taken.gate.release(100)
+        assert thread.put(4)
+        thread.close()
+    assert taken.items == [0, 1, 2, 3, 4]
+
+
+async def test_an_error_ends_it_and_nobody_waits_any_more() -> None:
+    """What the function raises comes out of run, and has_room returns."""
+
+    def take(_: list[int]) -> None:
+        raise LookupError("no")
+
+    thread = BatchThread(take, most=1)
+    thread.put(0)
+    with pytest.raises(LookupError):
+        await thread.run()
+    await thread.has_room()
+
+
+async def test_cancelled_it_takes_what_was_given() -> None:
+    """Only closing ends it."""
+    taken = Taken()
+    thread = BatchThread(taken, most=100)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(thread.run)
+        await asyncio.sleep(0)
+        tasks.cancel_scope.cancel()
+        thread.put(1)
+        thread.close()
+    assert taken.items == [1]
+
+
+def test_the_end_of_the_loop_does_not_matter() -> None:
+    """A program that has left its loop is not held up by a function that never returns, and no error is shown."""
+    taken = Taken(held=True)
+    thread = BatchThread(taken, most=10)
+
+    async def leave() -> None:
+        thread.put(1)
+        running = asyncio.ensure_future(thread.run())
+        await asyncio.sleep(0)
+        running.cancel()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(leave())
+    loop.close()
+    taken.gate.release(10)
+    thread.close()
+    deadline = time.monotonic() + 10
+    while any(other.name == "asyncfetch-batches" for other in threading.enumerate()):
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert taken.items == [1]
