@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from operator import itemgetter
+from typing import Any
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     def of(cls, result: Result) -> Record:
         """Flatten a result; `path` and `sha256` are for whoever saved the body to fill in."""
         error, response = result.error, result.response
-        record = cls(
+        return cls(
             v=1,
             n=result.index,
             id=result.request.id,
@@ -65,29 +65,33 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
             redirects=result.redirects or None,
             t=result.timings.rounded(),
             ts=datetime.fromtimestamp(result.ended, UTC),
+            **({} if response is None else _describe(response)),
         )
-        if response is not None:
-            record._describe(response)
-        return record
-
-    def _describe(self, response: Response) -> None:
-        self.status = response.status_code
-        self.bytes = response.num_bytes
-        self.wire_bytes = response.wire_bytes
-        self.http = response.http_version
-        self.reused = response.reused
-        if response.history:
-            self.final_url = response.url
-        last_to_first = response.raw_headers[::-1]  # so that the first of several stands
-        names = map(bytes.lower, map(_NAME, last_to_first))
-        fields = dict(zip(names, map(_VALUE, last_to_first), strict=True))
-        self.content_type = _text(fields.get(b"content-type"))
-        self.etag = _text(fields.get(b"etag"))
-        self.last_modified = _text(fields.get(b"last-modified"))
 
 
-_NAME, _VALUE = itemgetter(0), itemgetter(1)
+_ETAG, _CONTENT_TYPE, _LAST_MODIFIED = b"etag", b"content-type", b"last-modified"
+_RECORDED = {_ETAG, _CONTENT_TYPE, _LAST_MODIFIED}
+_LENGTHS = {len(name) for name in _RECORDED}  # spares most names the trouble of being written in lower case
 _RECORDED_AT_MOST = 8 * 1024  # bytes of a field; a line of results is no place for the 128 KiB that one may have
+
+
+def _describe(response: Response) -> dict[str, Any]:
+    """Return what a record says of a response, by its keys."""
+    fields: dict[bytes, bytes] = {}
+    for name, value in response.raw_headers:
+        if len(name) in _LENGTHS and (key := name.lower()) in _RECORDED:
+            fields.setdefault(key, value)
+    return {
+        "final_url": response.url if response.history else None,
+        "status": response.status_code,
+        "bytes": response.num_bytes,
+        "wire_bytes": response.wire_bytes,
+        "content_type": _text(fields.get(_CONTENT_TYPE)),
+        "etag": _text(fields.get(_ETAG)),
+        "last_modified": _text(fields.get(_LAST_MODIFIED)),
+        "http": response.http_version,
+        "reused": response.reused,
+    }
 
 
 def _text(value: bytes | None) -> str | None:

@@ -80,7 +80,20 @@ class Timings(msgspec.Struct, omit_defaults=True):
 
     def rounded(self) -> Timings:
         """The same to the microsecond."""
-        return Timings(*[seconds and round(seconds, 6) for seconds in msgspec.structs.astuple(self)])
+        queue, dns, connect, tls, ttfb, total = msgspec.structs.astuple(self)
+        return Timings(
+            queue and _rounded(queue),
+            dns and _rounded(dns),
+            connect and _rounded(connect),
+            tls and _rounded(tls),
+            ttfb and _rounded(ttfb),
+            total and _rounded(total),
+        )
+
+
+def _rounded(seconds: float) -> float:
+    """Round to the microsecond, at a third of what `round` costs."""
+    return int(seconds * 1e6 + 0.5) / 1e6
 
 
 class BodyStream(Protocol):

@@ -15,7 +15,7 @@ import msgspec
 
 from asyncfetch.errors import InvalidURL, shown
 
-__all__ = ["Origin", "Url", "redacted"]
+__all__ = ["Origin", "Url", "is_address", "redacted"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -42,6 +42,11 @@ def redacted(text: str) -> str:
     return text if found is None else f"{found[1]}***{clean[found.end() - 1 :]}"
 
 
+def is_address(host: str) -> bool:
+    """Whether a host of a URL is no name: only an IP address ends in a digit, or has a colon (WHATWG URL, 3.5)."""
+    return host[-1:].isdigit() or ":" in host
+
+
 class Origin:
     """Scheme, host and port (RFC 9110 section 4.3.1): who may be sent what, and which connections are alike.
 
@@ -52,9 +57,10 @@ class Origin:
         key: `host:port`, the key of the host's queue and limits; an IPv6 address stands in brackets.
         authority: the Host field's value: the port only where it is not the scheme's own.
         name: the origin as one string, `scheme://authority`.
+        is_address: whether the host is an IP address.
     """
 
-    __slots__ = ("authority", "host", "key", "name", "port", "scheme")
+    __slots__ = ("authority", "host", "is_address", "key", "name", "port", "scheme")
 
     def __init__(self, scheme: str, authority: str) -> None:
         host, colon, port = authority.rpartition(":")
@@ -64,6 +70,7 @@ class Origin:
         self.authority = authority
         self.port = int(port) if port else _DEFAULT_PORTS[scheme]
         self.host = host.strip("[]")
+        self.is_address = is_address(self.host)
         self.key = f"{host}:{self.port}"
         self.name = f"{scheme}://{authority}"
 

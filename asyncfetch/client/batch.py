@@ -71,7 +71,7 @@ class Batch:
         self._limits = limits
         self._make = make
         self._on_done = on_done
-        self._running: set[Fetch] = set()
+        self._running: dict[Fetch, anyio.CancelScope] = {}
         self._results: deque[tuple[Result, int]] = deque()  # each with the size of its body in memory
         self._result_bytes = 0
         self._count = 0
@@ -157,9 +157,9 @@ class Batch:
             self._refuse(request, index, error)
         else:
             self._outstanding += 1
-            if not self._ends_at_once(request, index, fetch.host):
+            if not (self._turns.unavailable and self._ends_at_once(request, index, fetch.host)):
                 self._window.add(fetch)
-        return self._count % self._window.at_once == 0 or self._window.must_wait
+        return self._window.count_fed()
 
     def _restore(self, request: Request, index: int, host: str) -> Fetch | None:
         """Make the fetch of an entry again that waited on disk; it could be fetched then. None if it has ended."""
@@ -185,14 +185,33 @@ class Batch:
 
     # --- from the workers
 
-    def started(self, fetch: Fetch) -> None:
-        """Take note that one of the list's turns is being run."""
-        self._running.add(fetch)
+    def started(self, fetch: Fetch, scope: anyio.CancelScope) -> None:
+        """Take note that one of the list's turns is being run, in the scope of a worker."""
+        self._running[fetch] = scope
         self._window.started(fetch.host)
 
-    def stopped(self, fetch: Fetch) -> None:
-        """Take note that it is over."""
-        self._running.discard(fetch)
+    def stopped(self, fetch: Fetch, result: Result | None) -> None:
+        """Take note that it is over, and what it gave: None if another turn follows."""
+        del self._running[fetch]
+        if result is not None:
+            self.deliver(result)
+
+    def broke_off(self, fetch: Fetch, error: BaseException) -> bool:
+        """Take note that it ended with an error that is no result; say whether the worker may go on.
+
+        That is a fault of ours or of the list's sink: the list's consumer gets it. But the end of the worker itself
+        is no fault.
+        """
+        del self._running[fetch]
+        if isinstance(error, asyncio.CancelledError):
+            self.give_up()
+            if is_cancelled():
+                return False
+            self.fail(wrap_cancelled(error, "sink"))
+        elif isinstance(error, Exception):
+            self.give_up()
+            self.fail(error)
+        return isinstance(error, Exception | asyncio.CancelledError)
 
     def deliver(self, result: Result) -> None:
         """Put a result where the consumer finds it; hold the list back if too many are there."""
@@ -306,9 +325,8 @@ class Batch:
         """Start nothing more and give up what is in flight; it ends with the next steps of the event loop."""
         self.cancelled = True
         self.stop()
-        for fetch in list(self._running):
-            assert fetch.scope is not None, "who runs has a scope"
-            fetch.scope.cancel()
+        for scope in list(self._running.values()):
+            scope.cancel()
 
     async def aclose(self) -> None:
         """Cancel, and wait until everything is given back."""

@@ -13,7 +13,7 @@ from typing import Self
 
 import anyio
 
-from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
+from asyncfetch.client.batch import Batch, FetchMany, Source
 from asyncfetch.client.engine import Engine, Opened
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.flow import Flow
@@ -25,7 +25,7 @@ from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL, shown
 from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
-from asyncfetch.scheduler import CANCELLED, Frontier, Lane, Manners
+from asyncfetch.scheduler import Frontier, Lane, Manners
 from asyncfetch.settings import Limits, Network, Politeness, Redirects, Retry, Timeouts, TLSSettings
 from asyncfetch.stats import Stats
 from asyncfetch.streams.connection import Dialler
@@ -197,7 +197,7 @@ class Client:
 
                     fields = self._robots_fields
                     self._turns.robots = Robots(self._turns, self._engine, self._make_fetch, fields, group)
-                self._turns.start(self._run_for_batch, self._resolver, self._pool)
+                self._turns.start(self._engine.run, self._resolver, self._pool)
                 self._is_open = True
                 if not ready.done():
                     ready.set_result(None)
@@ -341,31 +341,6 @@ class Client:
         self._batches.add(batch)
         self._group.start_soon(batch.feed, urls)
         return batch
-
-    async def _run_for_batch(self, fetch: Fetch) -> None:
-        """Run one turn of a list's fetch in a worker."""
-        batch = fetch.batch
-        assert batch is not None, "workers run turns of lists only"
-        if batch.cancelled:  # between the turn and the worker's first step
-            self._turns.release(fetch, fetch.host, CANCELLED)
-            batch.give_up()
-            return
-        batch.started(fetch)
-        try:
-            result = await self._engine.run(fetch)
-        except asyncio.CancelledError as error:
-            batch.give_up()
-            if is_cancelled():
-                raise
-            batch.fail(wrap_cancelled(error, "sink"))
-        except Exception as error:  # a fault of ours or of the list's sink: the list's consumer gets it
-            batch.give_up()
-            batch.fail(error)
-        else:
-            if result is not None:
-                batch.deliver(result)
-        finally:
-            batch.stopped(fetch)
 
     # --- fetches
 

@@ -34,8 +34,6 @@ from asyncfetch.streams.request import check_field, encode_fields, encode_reques
 from asyncfetch.url import Url, redacted
 
 if TYPE_CHECKING:
-    import anyio
-
     from asyncfetch.client.batch import Batch
 
 __all__ = ["SENSITIVE_HEADERS", "Fetch", "FieldBlocks", "FieldPairs", "merge_fields", "sensitive_names"]
@@ -171,7 +169,7 @@ class Fetch(Turn):
         blocks: the fields to send.
         timeouts, follow, max_body: as the request or the client say.
         is_foreign: whether a redirect led away from the origin that the user named.
-        is_named: whether its name has been looked up before this turn; `naming` seconds that took.
+        is_named: whether its name has been looked up before this turn, or needs not be; `naming` seconds that took.
         connect_error: why it need not be tried to connect this time, or None.
         for_robots: whether it is a robots.txt that the client itself asks for: no result, and nobody's list.
         refused: why it has no turn any more, for whoever waits for one.
@@ -186,7 +184,6 @@ class Fetch(Turn):
         was_silent: whether its latest request was sent and not a byte of an answer came.
         waiter: resolved when its turn has come, for whoever runs it itself; None when a worker does.
         batch: the list it belongs to, if any.
-        scope: the scope of the worker that runs it just now.
         sink: where its body goes, if not into memory.
         partial: the beginning of its body, if one has come and was kept.
     """
@@ -210,7 +207,6 @@ class Fetch(Turn):
         "redirect_bytes",
         "refused",
         "request",
-        "scope",
         "sink",
         "spent",
         "stats",
@@ -243,14 +239,13 @@ class Fetch(Turn):
         self.ip = ""
         self.is_foreign = False
         self.was_silent = False
-        self.is_named = False
+        self.is_named = url.origin.is_address
         self.naming = 0.0
         self.for_robots = False
         self.connect_error: FetchError | None = None
         self.refused: FetchError | None = None
         self.waiter: asyncio.Future[None] | None = None
         self.batch: Batch | None = None
-        self.scope: anyio.CancelScope | None = None
         self.sink: Any = None
         self.partial: Partial | None = None
 
@@ -262,7 +257,8 @@ class Fetch(Turn):
         """Encode the request to where it is going now: credentials only to whom they are meant for."""
         method, url = self.request.method, self.url
         if not (url.userinfo or self.is_foreign or self.partial is not None):
-            return encode_request_line(method, url.target) + self.blocks.rest_for(self.authority)
+            blocks = self.blocks
+            return encode_request_line(method, url.target) + blocks.rest_for(blocks.host or url.origin.authority)
         further: dict[str, str] = {}
         if url.credentials is not None:
             further["Authorization"] = f"Basic {base64.b64encode(b':'.join(url.credentials)).decode()}"
@@ -333,7 +329,7 @@ class Fetch(Turn):
             self.is_foreign = True
         response.history = []
         self.history.append(response)
-        self.is_named = False
+        self.is_named = url.origin.is_address
         self.timings = Timings(queue=self.timings.queue)
         self.url = url
         self.host = url.origin.key
@@ -342,12 +338,13 @@ class Fetch(Turn):
         """Forget what the last attempt did: the next one begins with the URL as given."""
         self.spent = 0.0
         self.redirect_bytes = 0
-        self.is_named = False
+        self.is_named = self.url.origin.is_address
         self.timings = Timings(queue=self.timings.queue)
         self.was_silent = False
         if self.history:
             self.url = Url.parse(self.request.url)
             self.host = self.url.origin.key
+            self.is_named = self.url.origin.is_address
             self.history = []
             self.is_foreign = False
 

@@ -20,6 +20,7 @@ from anyio.abc import TaskGroup
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.names import Names
 from asyncfetch.errors import FetchError, HostUnavailable
+from asyncfetch.result import Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Host, Lane, Outcome
 from asyncfetch.scheduler.lane import UNQUEUED
 from asyncfetch.stats import HostState, HostStats, Stats
@@ -58,15 +59,15 @@ class Turns:
         self._answers = 0
         self.unavailable: dict[str, tuple[float, str]] = {}
         self._group = group
-        self._run: Callable[[Fetch], Awaitable[None]] | None = None
+        self._run: Callable[[Fetch], Awaitable[Result | None]] | None = None
         self._loop = asyncio.get_running_loop()
         self._idle: list[asyncio.Future[Fetch]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self.single = self.frontier.lane()
 
-    def start(self, run: Callable[[Fetch], Awaitable[None]], resolver: Resolver, pool: Pool) -> None:
-        """Let workers run turns by this; the names are looked up before."""
+    def start(self, run: Callable[[Fetch], Awaitable[Result | None]], resolver: Resolver, pool: Pool) -> None:
+        """Let workers run turns by this, which gives a result or None; the names are looked up before."""
         self._run = run
         self._names = Names(resolver, pool, self.frontier, group=self._group, pump=self.pump)
 
@@ -219,7 +220,7 @@ class Turns:
 
     def _take(self) -> Fetch | None:
         while (fetch := self.frontier.take(monotonic())) is not None:
-            if not fetch.load or not self._names.holds(fetch):
+            if fetch.is_named or not fetch.load or not self._names.holds(fetch):
                 self.stats.started(fetch.stats)
                 return fetch
         if self.starving and self.has_room:
@@ -281,11 +282,20 @@ class Turns:
         assert run is not None, "start() comes first"
         with anyio.CancelScope() as scope:
             while True:
-                fetch.scope = scope
-                try:
-                    await run(fetch)
-                finally:
-                    fetch.scope = None
+                batch = fetch.batch
+                assert batch is not None, "workers run turns of lists only"
+                if batch.cancelled:  # between the turn and the worker's first step
+                    self.release(fetch, fetch.host, CANCELLED)
+                    batch.give_up()
+                else:
+                    batch.started(fetch, scope)
+                    try:
+                        result = await run(fetch)
+                    except BaseException as error:
+                        if not batch.broke_off(fetch, error):
+                            raise
+                    else:
+                        batch.stopped(fetch, result)
                 if scope.cancel_called:
                     break
                 fetch = self._take_own() or await self._rest()

@@ -72,7 +72,7 @@ class Window:
         self._entries = Entries()
         self._overflow: Overflow | None = None
         self._may_overflow = limits.overflow > 0
-        self._added = 0
+        self._added = self._fed = 0
         self._thinned_at = 0
         self._held_up: set[str] = set()  # given up, with entries on disk that end once there is room for results
         self._closed = False
@@ -99,14 +99,17 @@ class Window:
     def _belongs_on_disk(self, host: str, overflow: Overflow) -> bool:
         return host in overflow or (self.lane.queued >= self._queued and host in self.lane.queues)
 
-    @property
-    def at_once(self) -> int:
-        """Entries that may be fed before everybody else has a go."""
-        is_ahead = self.lane.queued >= self._queued or bool(self._overflow is not None and self._overflow.count)
-        return _FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE
+    def count_fed(self) -> bool:
+        """Count one entry more; say whether the source should `breathe` before the next one."""
+        self._fed += 1
+        lane = self.lane
+        if lane.queued < self._queued and self._overflow is None and not lane.paused:
+            return self._fed % _FED_AT_ONCE == 0
+        is_ahead = lane.queued >= self._queued or (self._overflow is not None and self._overflow.count > 0)
+        return self._fed % (_FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE) == 0 or self._must_wait
 
     @property
-    def must_wait(self) -> bool:
+    def _must_wait(self) -> bool:
         """Whether nothing more should be read now."""
         if self.lane.paused or self._is_overfull:
             return True
@@ -119,7 +122,7 @@ class Window:
             LocalError: as `add`.
         """
         await asyncio.sleep(0)
-        while self.must_wait and not self._closed:
+        while self._must_wait and not self._closed:
             self._feeder = self._loop.create_future()
             self._turns.starving.add(self.wake)
             try:

@@ -24,6 +24,7 @@ from typing import Any
 from asyncfetch.errors import NameNotFound, ResolutionError, ResolutionFailed, shown
 from asyncfetch.settings import Network
 from asyncfetch.streams.descriptors import SHORTAGE, require_descriptors
+from asyncfetch.url import is_address
 
 __all__ = ["AddrInfo", "Lookup", "Resolver"]
 
@@ -85,7 +86,7 @@ class Resolver:
 
     def knows(self, host: str, port: int) -> bool:
         """Whether `resolve` would answer at once."""
-        if host[-1:].isdigit() or ":" in host:  # no name, for only an IP address ends so (WHATWG URL section 3.5)
+        if is_address(host):
             return True
         if self._overrides and f"{host}:{port}" in self._overrides:
             return True

@@ -334,9 +334,7 @@ class TestSinks:
         assert (result.response.content, result.sink) == (b"ok", None)
 
     async def test_take_at_once_what_came_at_once(self, server: FaultServer, client: Client) -> None:
-        """One call is all for a body that came with its head; one that came later, encoded or with a digest is
-        poured.
-        """
+        """One call is all for a body that came with its head; what is late, encoded or to be verified is poured."""
         server.route(
             "/late", Script(Send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"), Pause(0.02), Send(b"late"))
         )
