@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Bodies", "DiscardSink", "FileSink"]
 
 
-_IN_A_HURRY = 0.1  # seconds to wait for a descriptor while a server waits for us
+_HURRIED = Wait(0.1)  # seconds for a descriptor, while a server waits for us
 
 
 class Bodies:
@@ -79,6 +79,7 @@ class Bodies:
         self._parts: dict[Part, int] = {}  # with the position of what is kept, or 0
         try:
             self._folders = Folders(directory)
+            self._patient = Wait(spare=self._folders.spare)
         except OSError as error:
             raise OutputError(self.directory, _why_unusable(error)) from error
         try:
@@ -172,18 +173,23 @@ class Bodies:
         Raises:
             OSError: it cannot be created.
         """
-        wait = Wait(_IN_A_HURRY) if hurried else Wait(spare=self._folders.spare)
+        wait = _HURRIED if hurried else self._patient
         part = Part(self._folders.root, self._way, wait=wait)
         self._parts[part] = 0
         return part
 
     def drop(self, part: Part) -> None:
         """Close a file; without a name it is gone."""
-        index = self._parts.pop(part, 0)
         with contextlib.suppress(OSError):
+            self._close(part)
+
+    def _close(self, part: Part) -> None:
+        index = self._parts.pop(part, 0)
+        try:
             part.close()
-        if index and self.partials is not None:
-            self.partials.forget(index)
+        finally:
+            if index and self.partials is not None:
+                self.partials.forget(index)
 
     def save(self, sink: FileSink) -> str:
         """Let a complete body appear under its name. May be called once for each sink.
@@ -194,17 +200,20 @@ class Bodies:
         Raises:
             OutputError: it cannot be written; nothing of it remains.
         """
-        name = None
+        name, is_saved = None, False
         try:
             part = sink.written()
             name = self.naming.name(sink.request, sink.sha256)
-            return self._closed(part, self._give_name(part, name, sink.request.index))
+            path = self._closed(part, self._give_name(part, name, sink.request.index))
+            is_saved = True
         except OSError as error:
             name = name or self.naming.name(sink.request, "")
             raise self.failed(error, f"{name.folder}/{name.file()}".lstrip("/")) from error
         finally:
-            sink.discard()
+            if not is_saved:
+                sink.discard()
             self._folders.spare.refill()
+        return path
 
     def _closed(self, part: Part, path: str) -> str:
         """Close a file that has its name, and return its path.
@@ -213,7 +222,7 @@ class Bodies:
             OSError: not all of it has been written; it has no name any more.
         """
         try:
-            part.close()
+            self._close(part)
         except OSError:
             self.remove(path)
             raise
@@ -239,9 +248,11 @@ class Bodies:
             path = f"{folder}/{file}" if folder else file
             if self.note is not None:
                 self.note(index, part.inode, path)
-            with contextlib.suppress(FileExistsError):
+            try:
                 part.give(file, descriptor)
-                return path
+            except FileExistsError:
+                continue
+            return path
 
     def _first_that_works(self, ways: list[Way]) -> Way:
         for way in ways[:-1]:

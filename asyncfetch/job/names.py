@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -56,7 +57,9 @@ _NO_DEVICE = rf"(?!{_DEVICES}(?:[./]|$))"
 _FOLDER = rf"{_NO_DEVICE}[a-z0-9_+=,@~](?:[a-z0-9._+=,@~-]{{0,198}}[a-z0-9_+=,@~-])?"
 _FILE = rf"{_NO_DEVICE}(?!index$)[a-z0-9_+=,@](?:[a-z0-9._+=,@-]{{0,198}}[a-z0-9_+=,@-])?"
 _PLAIN_HOST = re.compile(_HOST)
-_PLAIN = re.compile(rf"https?://({_HOST})((?:/{_FOLDER})*)/({_FILE})?")
+_PLAIN_FOLDER = re.compile(rf"https?://({_HOST})((?:/{_FOLDER})*)/")
+_PLAIN_FILE = re.compile(_FILE)
+_FOLDERS_REMEMBERED = 4096
 _EXTENSION = re.compile(r"(?<=.)(?:\.tar)?\.[A-Za-z0-9]{1,10}\Z")
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+=,@~-")
 
@@ -99,11 +102,21 @@ def _name_of(url: Url) -> BodyName:
 
 def _plain_name(url: str) -> BodyName | None:
     """Return the name of a plain URL; what matches is a URL in its normal form already."""
-    plain = _PLAIN.fullmatch(url)
-    if plain is None or len(url) > _PLAIN_MOST or url.count("/") > _FOLDERS_MOST + 2:
+    above, slash, file = url.rpartition("/")
+    if len(url) > _PLAIN_MOST or (file and not _PLAIN_FILE.fullmatch(file)):
         return None
-    host, folders, file = plain.groups()
-    return BodyName(host.replace(":", "+") + folders, *split_extension(file or "index"))
+    folder = _plain_folder(above + slash)
+    return None if folder is None else BodyName(folder, *split_extension(file or "index"))
+
+
+@lru_cache(_FOLDERS_REMEMBERED)
+def _plain_folder(above: str) -> str | None:
+    """Return the directory of what a plain URL has up to its last slash: many of a list have the same."""
+    plain = _PLAIN_FOLDER.fullmatch(above)
+    if plain is None or above.count("/") > _FOLDERS_MOST + 2:
+        return None
+    host, folders = plain.groups()
+    return f"{host.replace(':', '+')}{folders}"
 
 
 def _marked_name(url: Url) -> BodyName:

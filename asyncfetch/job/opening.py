@@ -41,6 +41,8 @@ class Spare:
 
     def refill(self) -> None:
         """Hold as many as there should be, if there are so many."""
+        if len(self._held) == _SPARE:
+            return
         with contextlib.suppress(OSError):
             while len(self._held) < _SPARE:
                 self._held.append(os.dup(self._folder))
