@@ -69,26 +69,20 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         )
 
 
-_ETAG, _CONTENT_TYPE, _LAST_MODIFIED = b"etag", b"content-type", b"last-modified"
-_RECORDED = {_ETAG, _CONTENT_TYPE, _LAST_MODIFIED}
-_LENGTHS = {len(name) for name in _RECORDED}  # spares most names the trouble of being written in lower case
 _RECORDED_AT_MOST = 8 * 1024  # bytes of a field; a line of results is no place for the 128 KiB that one may have
 
 
 def _describe(response: Response) -> dict[str, Any]:
     """Return what a record says of a response, by its keys."""
-    fields: dict[bytes, bytes] = {}
-    for name, value in response.raw_headers:
-        if len(name) in _LENGTHS and (key := name.lower()) in _RECORDED:
-            fields.setdefault(key, value)
+    fields = {name.lower(): value for name, value in reversed(response.raw_headers)}  # the first of several stands
     return {
         "final_url": response.url if response.history else None,
         "status": response.status_code,
         "bytes": response.num_bytes,
         "wire_bytes": response.wire_bytes,
-        "content_type": _text(fields.get(_CONTENT_TYPE)),
-        "etag": _text(fields.get(_ETAG)),
-        "last_modified": _text(fields.get(_LAST_MODIFIED)),
+        "content_type": _text(fields.get(b"content-type")),
+        "etag": _text(fields.get(b"etag")),
+        "last_modified": _text(fields.get(b"last-modified")),
         "http": response.http_version,
         "reused": response.reused,
     }
