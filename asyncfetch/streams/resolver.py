@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -35,6 +36,7 @@ Lookup = Callable[..., Sequence[AddrInfo]]
 """What `socket.getaddrinfo` is."""
 
 _MOST_NAMES = 10_000
+_ADDRESSES_REMEMBERED = 4096
 _CLOSING_TAKES = 0.1
 _NO_SUCH_NAME = frozenset(
     getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)
@@ -272,13 +274,20 @@ def _with_port(info: AddrInfo, port: int) -> AddrInfo:
 
 def _parse_address(text: str, port: int) -> AddrInfo | None:
     """Read an IP address, IPv6 with its scope, or return None for a name."""
+    read = _read_address if "%" in text else _remember_address  # scopes come and go
     try:
-        ipaddress.ip_address(text)
-        # Numeric only: the system reads it, and knows its own scopes, without asking anybody.
-        infos = socket.getaddrinfo(text, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return read(text, port)
     except (ValueError, OSError):
         return None
-    return infos[0]
+
+
+def _read_address(text: str, port: int) -> AddrInfo:
+    ipaddress.ip_address(text)
+    # Numeric only: the system reads it, and knows its own scopes, without asking anybody.
+    return socket.getaddrinfo(text, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0]
+
+
+_remember_address = lru_cache(_ADDRESSES_REMEMBERED)(_read_address)
 
 
 def _parse_override(key: str, text: str) -> str:
