@@ -19,7 +19,6 @@ from asyncfetch.cli.options import (
     HOW_MUCH,
     IN_AND_OUT,
     SHOWN,
-    ClientOptions,
     connection_options,
     limit_options,
     politeness_options,
@@ -136,6 +135,7 @@ def get(**options: Any) -> int:
         4    stopped by a limit that you set
         130  stopped by Ctrl-C; 143 by SIGTERM; 141 whoever read stdout has gone
     """
+    from asyncfetch.cli.client_options import ClientOptions
     from asyncfetch.cli.continuing import remembered_options, settings_for
     from asyncfetch.cli.get import Get
     from asyncfetch.cli.get import get as run
@@ -183,6 +183,7 @@ def plan(**options: Any) -> int:
 
     Exit status: 0 the list was read to its end; 1 it was not; 2 refused; 130, 143 and 141 as with get.
     """
+    from asyncfetch.cli.client_options import ClientOptions
     from asyncfetch.cli.plan import Plan
     from asyncfetch.cli.plan import plan as run
 
@@ -222,6 +223,7 @@ def show(**options: Any) -> int:
     Exit status: 0 ok; 1 asyncfetch itself failed; 2 refused before the request; 3 the URL is not ok; 130, 143 and
     141 as with get.
     """
+    from asyncfetch.cli.client_options import ClientOptions
     from asyncfetch.cli.show import Show
     from asyncfetch.cli.show import show as run
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from asyncfetch.cli.commands import option
-from asyncfetch.cli.options import ClientOptions, stacked
+from asyncfetch.cli.options import stacked
 from asyncfetch.cli.values import count, filled, pattern
 
 if TYPE_CHECKING:
+    from asyncfetch.cli.client_options import ClientOptions
     from asyncfetch.job import Sources
 
 __all__ = ["INPUT", "InputOptions", "input_options"]
