@@ -18,10 +18,10 @@ from asyncfetch.display import (
     InvalidShare,
     Outlook,
     SizeShare,
+    drawn,
     open_console,
     outlook_json,
     outlook_tables,
-    say,
 )
 from asyncfetch.job import JobError, Pace, Planner, Sources
 from asyncfetch.job import Plan as Found
@@ -140,6 +140,4 @@ def _show(outlook: Outlook, options: Plan) -> None:
         return
     put("")  # says so if stdout is not open
     console = open_console(sys.stdout, color=options.color)
-    with console.capture() as drawn:
-        say(console, outlook_tables(outlook, console))
-    put(drawn.get())
+    put(drawn(console, outlook_tables(outlook, console)))

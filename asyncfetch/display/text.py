@@ -2,7 +2,7 @@
 
 URLs, reasons, certificate names and error sentences come from people and servers that we do not trust. A terminal
 obeys escape sequences, reorders text at bidi marks, hides zero-width characters and stacks marks without end; rich
-reads markup and emoji codes. So all foreign text passes `harmless`, and reaches the screen as a `rich.text.Text`
+reads markup and emoji codes. So all foreign text passes `harmless`, and reaches the screen as `Words`
 (`as_text`), never as a markup string.
 
 Letters that are written from right to left are kept: whoever fetches such URLs wants to read them.
@@ -15,7 +15,8 @@ from typing import Literal
 from unicodedata import category
 
 from rich.cells import cell_len, get_character_cell_size
-from rich.text import Text
+
+from asyncfetch.display.words import Words
 
 __all__ = ["Cut", "as_text", "harmless"]
 
@@ -51,9 +52,9 @@ def harmless(text: str | bytes, at_most: int = 200, *, cut: Cut = "end", ascii_o
     return _shortened(escaped, at_most, cut, ascii_only=ascii_only)
 
 
-def as_text(text: str | bytes, style: str = "", *, at_most: int = 200, cut: Cut = "end") -> Text:
-    """Return foreign text for rich: harmless, and never read as markup, emoji codes or something to highlight."""
-    return Text(harmless(text, at_most, cut=cut), style)
+def as_text(text: str | bytes, style: str = "", *, at_most: int = 200, cut: Cut = "end") -> Words:
+    """Return foreign text for a console: harmless, and never read as markup, emoji codes or what to highlight."""
+    return Words(harmless(text, at_most, cut=cut), style)
 
 
 def _ends(text: str, at_most: int) -> str:
