@@ -10,7 +10,8 @@ pushes events to it, except the results that are not ok.
   is doing
 - `tables` draws the end, `summary` has its facts; `outlook` draws a list that nobody has fetched yet; both on
   `layout`
-- `text` makes everything foreign harmless on the way; `units` and `rates` are numbers for people
+- `text` makes everything foreign harmless on the way; `cells` measures it; `units` and `rates` are numbers for
+  people
 
 ```python
 progress = choose_progress("auto", sys.stderr)

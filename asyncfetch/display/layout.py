@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from rich.cells import cell_len
 
+from asyncfetch.display.cells import cell_len
 from asyncfetch.display.marks import Marks
 from asyncfetch.display.text import harmless
 from asyncfetch.display.words import Words

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-
 from asyncfetch.display import units
+from asyncfetch.display.cells import cell_len
 from asyncfetch.display.layout import Column, laid_out
 from asyncfetch.display.marks import Marks
 from asyncfetch.display.roster import host_name

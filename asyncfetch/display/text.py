@@ -14,8 +14,7 @@ from itertools import accumulate, dropwhile
 from typing import Literal
 from unicodedata import category
 
-from rich.cells import cell_len, get_character_cell_size
-
+from asyncfetch.display.cells import cell_len, character_cells
 from asyncfetch.display.words import Words
 
 __all__ = ["Cut", "as_text", "harmless"]
@@ -83,7 +82,7 @@ def _acts(character: str, *, ascii_only: bool) -> bool:
 
 def _is_mark(character: str) -> bool:
     """Whether a character stands on the one before it instead of in a cell of its own."""
-    return category(character).startswith("M") or not get_character_cell_size(character)
+    return category(character).startswith("M") or not character_cells(character)
 
 
 def _escape(character: str) -> str:
@@ -106,12 +105,12 @@ def _shortened(text: str, at_most: int, cut: Cut, *, ascii_only: bool) -> str:
 
 def _first(text: str, cells: int) -> str:
     """As many characters of the beginning as fit."""
-    used = accumulate(map(get_character_cell_size, text))
+    used = accumulate(map(character_cells, text))
     return text[: sum(width <= cells for width in used)]
 
 
 def _last(text: str, cells: int) -> str:
     """As many characters of the end as fit, not beginning with a mark."""
-    used = accumulate(map(get_character_cell_size, reversed(text)))
+    used = accumulate(map(character_cells, reversed(text)))
     fitting = sum(width <= cells for width in used)
     return "".join(dropwhile(_is_mark, text[len(text) - fitting :]))
