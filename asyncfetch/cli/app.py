@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from typing import Any
 
-import rich_click as click
+import click
 from click.exceptions import Abort, ClickException
 from click.exceptions import Exit as ClickExit
-from click.shell_completion import shell_complete
 
 from asyncfetch import __version__
+from asyncfetch.cli.commands import Group, option, show_help
 from asyncfetch.cli.exits import Exit, UsageProblem, put
 from asyncfetch.cli.inputs import InputOptions, input_options
 from asyncfetch.cli.layers import Configured, config_of, config_option, given_options
@@ -20,7 +19,6 @@ from asyncfetch.cli.options import (
     HOW_MUCH,
     IN_AND_OUT,
     SHOWN,
-    ClientOptions,
     connection_options,
     limit_options,
     politeness_options,
@@ -35,23 +33,12 @@ from asyncfetch.cli.values import error_codes, filled, seconds
 __all__ = ["app", "run_app"]
 
 _COMPLETE = "_ASYNCFETCH_COMPLETE"
-CONTEXT = {
-    "help_option_names": ["-h", "--help"],
-    "rich_help_config": {
-        "text_paragraph_linebreaks": "\n\n",
-        "padding_helptext_first_line": (0, 0, 1, 0),
-        "max_width": 100,
-    },
-}
 
 
-class _Commands(click.RichGroup):
-    """The group: the commands in the order in which one meets them, and a good word for who forgets `get`."""
+class _Commands(Group):
+    """The group, and a good word for who forgets `get`."""
 
     command_class = Configured
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         name = args[0] if args else ""
@@ -64,11 +51,13 @@ class _Commands(click.RichGroup):
     def _hint(self, name: str) -> str:
         if "." in name or "/" in name:
             return f"; did you mean: asyncfetch get {name}"
+        import difflib
+
         close = difflib.get_close_matches(name, self.commands, 1)
         return f"; did you mean {close[0]}?" if close else ""
 
 
-@click.group(cls=_Commands, context_settings=CONTEXT, invoke_without_command=True)
+@click.group(cls=_Commands, invoke_without_command=True)
 @click.version_option(__version__, "-V", "--version", message="asyncfetch %(version)s")
 @click.pass_context
 def app(ctx: click.Context) -> None:
@@ -84,25 +73,25 @@ def app(ctx: click.Context) -> None:
     More about each command: asyncfetch get --help
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        show_help(ctx)
 
 
-@app.command(context_settings=CONTEXT)
+@app.command()
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
-@click.option(
+@option(
     "-o", "--output", type=filled, metavar="FILE", panel=IN_AND_OUT,
     help="Write one JSON line for each URL here; - is stdout.",
 )  # fmt: skip
-@click.option(
+@option(
     "-P", "--output-dir", type=filled, metavar="DIR", panel=IN_AND_OUT,
     help="Save bodies below DIR; without -o, records go to DIR/results.jsonl.",
 )  # fmt: skip
-@click.option("--overwrite", is_flag=True, panel=IN_AND_OUT, help="Replace a results file that exists.")
-@click.option(
+@option("--overwrite", is_flag=True, panel=IN_AND_OUT, help="Replace a results file that exists.")
+@option(
     "-c", "--continue", "go_on", is_flag=True, panel=IN_AND_OUT,
     help="Go on with the job of a results file: sources and options are those it was begun with.",
 )  # fmt: skip
-@click.option(
+@option(
     "--retry-failed", type=error_codes, is_flag=False, flag_value="", metavar="[=CODES]", panel=IN_AND_OUT,
     help="With -c, fetch again what failed: all, or codes as in dns,timeout,http.5xx. The last record counts.",
 )  # fmt: skip
@@ -116,16 +105,16 @@ def app(ctx: click.Context) -> None:
 @redirect_option("-L/", "--location/--no-location", default=True, show_default="on", help="Follow redirects.")
 @connection_options
 @config_option
-@click.option("-q", "--quiet", is_flag=True, panel=SHOWN, help="Show nothing but what keeps it from working.")
-@click.option("-v", "--verbose", is_flag=True, panel=SHOWN, help="Show each failure as it comes.")
-@click.option(
+@option("-q", "--quiet", is_flag=True, panel=SHOWN, help="Show nothing but what keeps it from working.")
+@option("-v", "--verbose", is_flag=True, panel=SHOWN, help="Show each failure as it comes.")
+@option(
     "--progress", type=click.Choice(["auto", "live", "plain", "none"]), default="auto", show_default=True,
     panel=SHOWN, help="live moves; plain is a line every 10 s; auto is live on a terminal, else plain.",
 )  # fmt: skip
-@click.option(
+@option(
     "--no-color", "color", flag_value=False, default=True, panel=SHOWN, help="No colours; NO_COLOR=1 does the same."
 )
-@click.option("--json", "as_json", is_flag=True, panel=SHOWN, help="Print the closing summary as JSON on stdout.")
+@option("--json", "as_json", is_flag=True, panel=SHOWN, help="Print the closing summary as JSON on stdout.")
 def get(**options: Any) -> int:
     """Fetch URLs from SOURCEs: URLs, files of them, or - for stdin.
 
@@ -146,6 +135,7 @@ def get(**options: Any) -> int:
         4    stopped by a limit that you set
         130  stopped by Ctrl-C; 143 by SIGTERM; 141 whoever read stdout has gone
     """
+    from asyncfetch.cli.client_options import ClientOptions
     from asyncfetch.cli.continuing import remembered_options, settings_for
     from asyncfetch.cli.get import Get
     from asyncfetch.cli.get import get as run
@@ -161,12 +151,12 @@ def get(**options: Any) -> int:
     return run(Get(**options, inputs=inputs, saving=saving, settings=settings), client_options)
 
 
-@app.command(context_settings=CONTEXT)
+@app.command()
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
 @input_options
 @limit_options
 @politeness_options
-@click.option(
+@option(
     "--seconds-per-request", type=seconds, default=0.5, show_default=True, metavar="S", panel=HOW_MUCH,
     help="What a request is assumed to take, on its connection, from its turn to the end of its body.",
 )  # fmt: skip
@@ -175,10 +165,10 @@ def get(**options: Any) -> int:
 @redirect_option("-L/", "--location/--no-location", default=True, show_default="on", help="Follow redirects.")
 @connection_options
 @config_option
-@click.option(
+@option(
     "--no-color", "color", flag_value=False, default=True, panel=SHOWN, help="No colours; NO_COLOR=1 does the same."
 )
-@click.option("--json", "as_json", is_flag=True, panel=SHOWN, help="Print it as JSON.")
+@option("--json", "as_json", is_flag=True, panel=SHOWN, help="Print it as JSON.")
 def plan(**options: Any) -> int:
     """Look at a list and fetch nothing: what is in it, its hosts and their shares, and the least time it can take.
 
@@ -193,6 +183,7 @@ def plan(**options: Any) -> int:
 
     Exit status: 0 the list was read to its end; 1 it was not; 2 refused; 130, 143 and 141 as with get.
     """
+    from asyncfetch.cli.client_options import ClientOptions
     from asyncfetch.cli.plan import Plan
     from asyncfetch.cli.plan import plan as run
 
@@ -201,7 +192,7 @@ def plan(**options: Any) -> int:
     return run(Plan(**options, inputs=inputs), client_options)
 
 
-@app.command(context_settings=CONTEXT)
+@app.command()
 @click.argument("results", metavar="FILE", type=filled)
 def compact(results: str) -> int:
     """Rewrite a results file to one line for each URL of the list: the last one counts.
@@ -213,12 +204,12 @@ def compact(results: str) -> int:
     return run(results)
 
 
-@app.command(context_settings=CONTEXT)
+@app.command()
 @click.argument("url")
-@click.option(
+@option(
     "--raw", is_flag=True, panel=SHOWN, help="Every byte of the response as it came, with its framing and codings."
 )
-@click.option("-q", "--quiet", is_flag=True, panel=SHOWN, help="No report on stderr.")
+@option("-q", "--quiet", is_flag=True, panel=SHOWN, help="No report on stderr.")
 @request_options
 @redirect_option("-L", "--location", is_flag=True, help="Follow redirects.")
 @connection_options
@@ -232,6 +223,7 @@ def show(**options: Any) -> int:
     Exit status: 0 ok; 1 asyncfetch itself failed; 2 refused before the request; 3 the URL is not ok; 130, 143 and
     141 as with get.
     """
+    from asyncfetch.cli.client_options import ClientOptions
     from asyncfetch.cli.show import Show
     from asyncfetch.cli.show import show as run
 
@@ -240,11 +232,9 @@ def show(**options: Any) -> int:
     return run(Show(url=options["url"], raw=options["raw"], quiet=options["quiet"]), client_options)
 
 
-@app.command(context_settings=CONTEXT)
-@click.option(
-    "--keep", type=filled, metavar="DIR", help="Keep URL list, records and bodies in DIR, which must be new."
-)
-@click.option(
+@app.command()
+@option("--keep", type=filled, metavar="DIR", help="Keep URL list, records and bodies in DIR, which must be new.")
+@option(
     "--seconds", type=click.IntRange(1, 60), default=12, show_default=True, metavar="S",
     help="How long it should take, roughly: 1 to 60.",
 )  # fmt: skip
@@ -258,8 +248,8 @@ def demo(keep: str | None, seconds: int) -> int:
     return run(keep, seconds)
 
 
-@app.command(context_settings=CONTEXT)
-@click.option("--settings", is_flag=True, help="Show instead which options hold for get, and where they come from.")
+@app.command()
+@option("--settings", is_flag=True, help="Show instead which options hold for get, and where they come from.")
 @config_option
 def info(settings: bool, config: str | None) -> int:
     """Show versions, event loop, content codings, trusted authorities and the limit of open files."""
@@ -284,6 +274,8 @@ def run_app() -> int:
         KeyboardInterrupt: a signal came.
     """
     if completion := os.environ.get(_COMPLETE):
+        from click.shell_completion import shell_complete
+
         return shell_complete(app, {}, "asyncfetch", _COMPLETE, completion)
     try:
         with app.make_context("asyncfetch", sys.argv[1:]) as context:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncfetch.cli.exits import Exit, UsageProblem, tell
 from asyncfetch.job import JobError
-from asyncfetch.job import compact as rewrite
+from asyncfetch.job.compact import compact as rewrite
 
 __all__ = ["compact"]
 

@@ -7,17 +7,17 @@ import signal
 import sys
 import threading
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
+import msgspec
 
+from asyncfetch.cli.client_options import ClientOptions
 from asyncfetch.cli.continuing import command_to_go_on, results_of, try_again
 from asyncfetch.cli.exits import Exit, UsageProblem, expect_signals, leave_at_once, put
 from asyncfetch.cli.inputs import InputOptions
-from asyncfetch.cli.options import ClientOptions
 from asyncfetch.cli.remarks import describe_interruption, describe_nothing, describe_tail, name_stopper
 from asyncfetch.cli.running import raise_open_file_limit, run_in_loop
 from asyncfetch.cli.saving import SavingOptions
@@ -35,23 +35,11 @@ from asyncfetch.display import (
     summary,
     summary_json,
 )
-from asyncfetch.job import (
-    Bodies,
-    Ends,
-    Job,
-    JobError,
-    JobOutcome,
-    Journal,
-    OutputClosed,
-    Preparer,
-    Safeguard,
-    Sources,
-    TailSeen,
-    open_journal,
-)
+from asyncfetch.job import Ends, Job, JobError, OutputClosed, Safeguard, open_journal
 
 if TYPE_CHECKING:
     from asyncfetch import Client, Result
+    from asyncfetch.job import Bodies, JobOutcome, Journal, Preparer, Sources, TailSeen
 
 __all__ = ["Get", "get"]
 
@@ -60,20 +48,19 @@ _AT_ONCE = 0.4  # seconds that flushing gets after the second
 _FOR_THE_SCREEN = 1.0  # seconds that a screen which takes nothing is waited for after a signal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Get:
+class Get(msgspec.Struct, frozen=True, kw_only=True):
     """The options of `get` that do not concern the client."""
 
     sources: tuple[str, ...] = ()
     input_file: tuple[str, ...] = ()
-    inputs: InputOptions = field(default_factory=InputOptions)
+    inputs: InputOptions = msgspec.field(default_factory=InputOptions)
     output: str | None = None
     output_dir: str | None = None
     overwrite: bool = False
     go_on: bool = False
     retry_failed: frozenset[str] | None = None
-    saving: SavingOptions = field(default_factory=SavingOptions)
-    settings: dict[str, Any] = field(default_factory=dict)
+    saving: SavingOptions = msgspec.field(default_factory=SavingOptions)
+    settings: dict[str, Any] = msgspec.field(default_factory=dict)
     fail_early: bool = False
     max_failures: int | float | None = None
     deadline: float | None = None
@@ -153,7 +140,9 @@ def get(options: Get, client_options: ClientOptions) -> int:
         with ExitStack() as opened:
             sources = opened.enter_context(options.inputs.open(options.specs, client_options, options.deadline))
             if options.deadline is not None:  # of which sitemaps may have taken some
-                options = replace(options, deadline=max(0.0, options.deadline + began - monotonic()))
+                options = msgspec.structs.replace(
+                    options, deadline=max(0.0, options.deadline + began - monotonic())
+                )
             bodies = None
             if options.output_dir is not None:
                 bodies = opened.enter_context(options.saving.open_bodies(options.output_dir))
@@ -183,8 +172,7 @@ def _open_journal(name: str, options: Get) -> Journal:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Beside:
+class _Beside(msgspec.Struct, frozen=True):
     """What a run writes and looks at beside the network; each is there if it is wanted."""
 
     journal: Journal | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import click
 import msgspec
-import rich_click as click
 
 from asyncfetch.cli.config import Config
 from asyncfetch.cli.host_section import HostSection

@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import rich_click as click
+import click
 
-from asyncfetch.cli.options import ClientOptions, stacked
+from asyncfetch.cli.commands import option
+from asyncfetch.cli.options import stacked
 from asyncfetch.cli.values import count, filled, pattern
 
 if TYPE_CHECKING:
+    from asyncfetch.cli.client_options import ClientOptions
     from asyncfetch.job import Sources
 
 __all__ = ["INPUT", "InputOptions", "input_options"]
@@ -22,22 +24,22 @@ INPUT = "The list"
 _FORMATS = ["auto", "lines", "jsonl", "csv", "tsv", "sitemap"]
 
 input_options = stacked(
-    click.option("-i", "--input-file", type=filled, multiple=True, metavar="FILE", panel=INPUT,
+    option("-i", "--input-file", type=filled, multiple=True, metavar="FILE", panel=INPUT,
                  help="A further file of URLs; - is stdin. Can be repeated."),
-    click.option("--input-format", type=click.Choice(_FORMATS), default="auto", show_default=True, panel=INPUT,
+    option("--input-format", type=click.Choice(_FORMATS), default="auto", show_default=True, panel=INPUT,
                  help="How files and stdin are written; auto goes by the file's name: .jsonl, .csv, .tsv and .xml "
                       "(sitemaps), everything else and stdin are lines. With sitemap, URLs are sitemaps too."),
-    click.option("--url-field", type=filled, default="url", show_default=True, metavar="NAME", panel=INPUT,
+    option("--url-field", type=filled, default="url", show_default=True, metavar="NAME", panel=INPUT,
                  help="The column, or the field of JSON Lines, that holds the URL."),
-    click.option("--sitemap", "sitemaps", type=filled, multiple=True, metavar="URL", panel=INPUT,
+    option("--sitemap", "sitemaps", type=filled, multiple=True, metavar="URL", panel=INPUT,
                  help="Fetch what this sitemap names, or an index of sitemaps; it may be a file. Can be repeated."),
-    click.option("--include", type=pattern, multiple=True, metavar="REGEX", panel=INPUT,
+    option("--include", type=pattern, multiple=True, metavar="REGEX", panel=INPUT,
                  help="Only URLs in which this is found, as given. Can be repeated: one is enough."),
-    click.option("--exclude", type=pattern, multiple=True, metavar="REGEX", panel=INPUT,
+    option("--exclude", type=pattern, multiple=True, metavar="REGEX", panel=INPUT,
                  help="No URLs in which this is found. Can be repeated."),
-    click.option("--limit", type=count, metavar="N", show_default="no limit", panel=INPUT,
+    option("--limit", type=count, metavar="N", show_default="no limit", panel=INPUT,
                  help="Only the first N that --include, --exclude and --dedupe leave."),
-    click.option("--dedupe", is_flag=True, panel=INPUT,
+    option("--dedupe", is_flag=True, panel=INPUT,
                  help="Leave out URLs that were there before. Exact: a million URLs take 70 to 90 MB of memory."),
 )  # fmt: skip
 

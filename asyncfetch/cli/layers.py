@@ -7,16 +7,15 @@ before the command runs; click itself is told nothing of the other two: its rule
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import rich_click as click
+import click
 from click.core import ParameterSource
 from click.exceptions import BadParameter
 
+from asyncfetch.cli.commands import Command
 from asyncfetch.cli.config import Config, find_config, no_config, read_config
 from asyncfetch.cli.exits import UsageProblem, tell
 from asyncfetch.cli.values import filled
@@ -53,8 +52,7 @@ config_option = click.option(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Layer:
+class Layer(NamedTuple):
     """What the environment or the file says of one option.
 
     Attributes:
@@ -66,7 +64,7 @@ class Layer:
     origin: str
 
 
-class Configured(click.RichCommand):
+class Configured(Command):
     """A command whose options are looked for in the environment and the file, too, if it has `config_option`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -83,9 +81,7 @@ class Configured(click.RichCommand):
 
 def current_context() -> click.Context:
     """Return the context of the command that runs."""
-    ctx = click.get_current_context()
-    assert ctx is not None, "a command runs"
-    return ctx
+    return click.get_current_context()
 
 
 def given_options() -> set[str]:
@@ -207,7 +203,11 @@ def _is_displaced(name: str, given: set[str], params: Mapping[str, Any]) -> bool
 def misspelt_variables(commands: Iterable[click.Command]) -> Iterator[str]:
     """Give a remark on each variable of the environment that is no option's, but nearly; others are not ours."""
     ours = sorted(name for name in os.environ if name.startswith(_PREFIX))
-    known = [*known_keys(commands), _CONFIG] if ours else []
+    if not ours:
+        return
+    import difflib
+
+    known = [*known_keys(commands), _CONFIG]
     for name in ours:
         key = name.removeprefix(_PREFIX).replace("_", "-").lower()
         if key not in known and (close := difflib.get_close_matches(key, known, 1)):

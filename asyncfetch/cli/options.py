@@ -1,21 +1,14 @@
-"""The options that commands share, and what they mean for the client.
-
-The library stands here by its full name, as in `asyncfetch.Client`: that loads it, and no help text waits for it.
-"""
+"""The options that commands share. What they mean for the client is said in `client_options`."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-import rich_click as click
+import click
 
-import asyncfetch
 from asyncfetch import __version__
-from asyncfetch.cli.exits import UsageProblem
-from asyncfetch.cli.running import LoopName
+from asyncfetch.cli.commands import option
 from asyncfetch.cli.values import (
     count,
     failures,
@@ -33,14 +26,10 @@ from asyncfetch.cli.values import (
     user,
 )
 
-if TYPE_CHECKING:
-    from asyncfetch.cli.host_section import HostSection
-
 __all__ = [
     "HOW_MUCH",
     "IN_AND_OUT",
     "SHOWN",
-    "ClientOptions",
     "connection_options",
     "limit_options",
     "politeness_options",
@@ -63,299 +52,132 @@ _TIMES = "Timeouts, in seconds"
 _TLS = "TLS"
 _ADDRESSES = "Addresses"
 SHOWN = "What is shown"
-_BUFFERED = 32  # results that wait to be recorded, besides the 32 that the job collects: a kill costs no more
 
 
 def stacked(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Make one decorator of several options, in their order in the help."""
 
     def apply(function: F) -> F:
-        for option in reversed(options):
-            function = option(function)
+        for declare in reversed(options):
+            function = declare(function)
         return function
 
     return apply
 
 
 limit_options = stacked(
-    click.option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=HOW_MUCH,
+    option("-j", "--jobs", type=count, default=100, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Requests in flight at once."),
-    click.option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=HOW_MUCH,
+    option("--max-per-host", type=count, default=6, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Of these, to one host."),
-    click.option("--retry", type=number, default=2, show_default=True, metavar="N", panel=HOW_MUCH,
+    option("--retry", type=number, default=2, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Further attempts after what may pass: failed connections, timeouts, cut answers, 429, 503 "
                       "and the like. Waiting because a host asks for it (Retry-After) uses none up."),
-    click.option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=HOW_MUCH,
+    option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=HOW_MUCH,
                  help="Give up a body that is larger, decoded; k, M and G are 1024s."),
 )  # fmt: skip
 
-robots_option = click.option(
+robots_option = option(
     "--robots", is_flag=True, panel=_REQUESTS,
     help="Obey the robots.txt of each origin, fetched before its first URL: what it disallows is not fetched; "
          "Crawl-delay and Request-rate are kept. It calls us by the first word of -A.",
 )  # fmt: skip
 
 stop_options = stacked(
-    click.option("--fail-early", is_flag=True, panel=HOW_MUCH, help="Stop at the first URL that is not ok."),
-    click.option("--max-failures", type=failures, metavar="N|P%", show_default="never", panel=HOW_MUCH,
+    option("--fail-early", is_flag=True, panel=HOW_MUCH, help="Stop at the first URL that is not ok."),
+    option("--max-failures", type=failures, metavar="N|P%", show_default="never", panel=HOW_MUCH,
                  help="Stop after N URLs that are not ok, or when more than P per cent of at least 50 are not."),
-    click.option("--deadline", type=seconds, metavar="S", show_default="none", panel=HOW_MUCH,
+    option("--deadline", type=seconds, metavar="S", show_default="none", panel=HOW_MUCH,
                  help="Stop the whole job after S seconds; what is in flight then has no record."),
-    click.option("--tail-rate", type=rate, metavar="N/s", show_default="never", panel=HOW_MUCH,
+    option("--tail-rate", type=rate, metavar="N/s", show_default="never", panel=HOW_MUCH,
                  help="Stop when 5 hosts or fewer are left and fewer than N URLs a second have come for 30 s."),
 )  # fmt: skip
 
 politeness_options = stacked(
-    click.option("--rate", type=rate, metavar="N/s", show_default="no limit", panel=_POLITENESS,
+    option("--rate", type=rate, metavar="N/s", show_default="no limit", panel=_POLITENESS,
                  help="Start at most N requests a second at one host; also N/m and N/h."),
-    click.option("--delay", type=pause, default=0, show_default=True, metavar="S", panel=_POLITENESS,
+    option("--delay", type=pause, default=0, show_default=True, metavar="S", panel=_POLITENESS,
                  help="Seconds between two starts at one host."),
-    click.option("--global-rate", type=rate, metavar="N/s", show_default="no limit", panel=_POLITENESS,
+    option("--global-rate", type=rate, metavar="N/s", show_default="no limit", panel=_POLITENESS,
                  help="Start at most N requests a second over all hosts."),
-    click.option("--limit-rate", type=speed, metavar="BYTES/s", show_default="no limit", panel=_POLITENESS,
+    option("--limit-rate", type=speed, metavar="BYTES/s", show_default="no limit", panel=_POLITENESS,
                  help="Receive bodies at most this fast, all together; k, M and G are 1024s."),
-    click.option("--adapt/--no-adapt", default=True, show_default="on", panel=_POLITENESS,
+    option("--adapt/--no-adapt", default=True, show_default="on", panel=_POLITENESS,
                  help="Find how many requests at once each host takes, up to --max-per-host: begin with 4, go down "
                       "when it says 429, breaks off or gets slow."),
-    click.option("--max-wait", type=pause, default=300, show_default=True, metavar="S", panel=_POLITENESS,
+    option("--max-wait", type=pause, default=300, show_default=True, metavar="S", panel=_POLITENESS,
                  help="A host that asks for a pause (Retry-After, RateLimit) gets at most S seconds at a time."),
 )  # fmt: skip
 
 saving_options = stacked(
-    click.option("--name", type=filled, metavar="TEMPLATE", panel=_BODIES, show_default="{host}/{path}/{name}{ext}",
+    option("--name", type=filled, metavar="TEMPLATE", panel=_BODIES, show_default="{host}/{path}/{name}{ext}",
                  help="What files are called, of {n} {host} {path} {name} {ext} {sha256}; '{n}{ext}' is the number "
                       "in the list. A name that is taken gets a mark."),
-    click.option("--flat", is_flag=True, panel=_BODIES,
+    option("--flat", is_flag=True, panel=_BODIES,
                  help="No directories: host_name~mark.ext, the mark tells URLs apart."),
-    click.option("--hash", "digest", type=click.Choice(["sha256"]), panel=_BODIES,
+    option("--hash", "digest", type=click.Choice(["sha256"]), panel=_BODIES,
                  help="Record the digest of every saved body."),
-    click.option("--skip-existing", is_flag=True, panel=_BODIES,
+    option("--skip-existing", is_flag=True, panel=_BODIES,
                  help="Do not fetch a URL whose file is there; its record is ok, without a status."),
-    click.option("--refresh", type=filled, metavar="OLD.jsonl", panel=_BODIES,
+    option("--refresh", type=filled, metavar="OLD.jsonl", panel=_BODIES,
                  help="Ask for what has changed since these records only: a 304 is ok, and its file stays."),
 )  # fmt: skip
 
 request_options = stacked(
-    click.option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'", panel=_REQUESTS,
+    option("-H", "--header", "headers", type=header, multiple=True, metavar="'NAME: VALUE'", panel=_REQUESTS,
                  help="Send this header with every request; 'NAME:' drops a default, 'NAME;' sends it empty. "
                       "Can be repeated. Host goes to where the URLs say, and not on to where a redirect leads."),
-    click.option("--secret-header", "secret_headers", type=secret_header, multiple=True, metavar="'NAME: VALUE'",
+    option("--secret-header", "secret_headers", type=secret_header, multiple=True, metavar="'NAME: VALUE'",
                  panel=_REQUESTS,
                  help="The same for an API key and the like: hidden in reports and, as Authorization and Cookie "
                       "always are, not sent on by a redirect to another scheme, host or port. Can be repeated."),
-    click.option("-A", "--user-agent", metavar="NAME", show_default=f"asyncfetch/{__version__}", panel=_REQUESTS,
+    option("-A", "--user-agent", metavar="NAME", show_default=f"asyncfetch/{__version__}", panel=_REQUESTS,
                  help="What servers see as the client's name; an empty one is not sent."),
-    click.option("-u", "--user", type=user, metavar="USER:PASSWORD", panel=_REQUESTS,
+    option("-u", "--user", type=user, metavar="USER:PASSWORD", panel=_REQUESTS,
                  help="Credentials (Basic), not sent on to other hosts by a redirect; without :PASSWORD it is "
                       "asked for."),
-    click.option("-I", "--head", is_flag=True, panel=_REQUESTS, help="HEAD instead of GET: no bodies."),
+    option("-I", "--head", is_flag=True, panel=_REQUESTS, help="HEAD instead of GET: no bodies."),
 )  # fmt: skip
 
 
 def redirect_option(*names: str, **settings: Any) -> Callable[[F], F]:
     """Declare whether redirects are followed, as the command says, and how many."""
     return stacked(
-        click.option(*names, panel=_REQUESTS, **settings),
-        click.option("--max-redirs", type=number, default=10, show_default=True, metavar="N", panel=_REQUESTS,
+        option(*names, panel=_REQUESTS, **settings),
+        option("--max-redirs", type=number, default=10, show_default=True, metavar="N", panel=_REQUESTS,
                      help="Follow at most this many redirects in a row."),
     )  # fmt: skip
 
 
 connection_options = stacked(
-    click.option("-m", "--max-time", type=seconds, metavar="S", show_default="no limit", panel=_TIMES,
+    option("-m", "--max-time", type=seconds, metavar="S", show_default="no limit", panel=_TIMES,
                  help="One attempt with its redirects; time in the queue does not count."),
-    click.option("--connect-timeout", type=seconds, default=10, show_default=True, metavar="S", panel=_TIMES,
+    option("--connect-timeout", type=seconds, default=10, show_default=True, metavar="S", panel=_TIMES,
                  help="Name, TCP and TLS together."),
-    click.option("--head-timeout", type=seconds, default=30, show_default=True, metavar="S", panel=_TIMES,
+    option("--head-timeout", type=seconds, default=30, show_default=True, metavar="S", panel=_TIMES,
                  help="From the request sent to the head of the response complete."),
-    click.option("--read-timeout", type=seconds, default=30, show_default=True, metavar="S", panel=_TIMES,
+    option("--read-timeout", type=seconds, default=30, show_default=True, metavar="S", panel=_TIMES,
                  help="Silence inside a body."),
-    click.option("--speed-limit", type=size, default=1000, show_default=True, metavar="B", panel=_TIMES,
+    option("--speed-limit", type=size, default=1000, show_default=True, metavar="B", panel=_TIMES,
                  help="Give up a body slower than this many bytes a second; 0 never does."),
-    click.option("--speed-time", type=seconds, default=30, show_default=True, metavar="S", panel=_TIMES,
+    option("--speed-time", type=seconds, default=30, show_default=True, metavar="S", panel=_TIMES,
                  help="The seconds over which --speed-limit is taken."),
-    click.option("-k", "--insecure", is_flag=True, panel=_TLS, help="Accept any certificate."),
-    click.option("--cacert", type=filled, metavar="FILE", panel=_TLS,
+    option("-k", "--insecure", is_flag=True, panel=_TLS, help="Accept any certificate."),
+    option("--cacert", type=filled, metavar="FILE", panel=_TLS,
                  help="Trust these authorities (PEM) instead of the system's."),
-    click.option("-E", "--cert", type=filled, metavar="FILE", panel=_TLS, help="Client certificate (PEM)."),
-    click.option("--key", type=filled, metavar="FILE", panel=_TLS,
+    option("-E", "--cert", type=filled, metavar="FILE", panel=_TLS, help="Client certificate (PEM)."),
+    option("--key", type=filled, metavar="FILE", panel=_TLS,
                  help="Key of --cert (PEM), if it is in a file of its own."),
-    click.option("-4", "--ipv4", is_flag=True, panel=_ADDRESSES, help="IPv4 addresses only."),
-    click.option("-6", "--ipv6", is_flag=True, panel=_ADDRESSES, help="IPv6 addresses only."),
-    click.option("--resolve", type=resolve, multiple=True, metavar="H:P:ADDR", panel=_ADDRESSES,
+    option("-4", "--ipv4", is_flag=True, panel=_ADDRESSES, help="IPv4 addresses only."),
+    option("-6", "--ipv6", is_flag=True, panel=_ADDRESSES, help="IPv6 addresses only."),
+    option("--resolve", type=resolve, multiple=True, metavar="H:P:ADDR", panel=_ADDRESSES,
                  help="Use this address for host H and port P. Can be repeated."),
-    click.option("--public-only", is_flag=True, panel=_ADDRESSES,
+    option("--public-only", is_flag=True, panel=_ADDRESSES,
                  help="Dial public addresses only: for lists that strangers wrote."),
-    click.option("--allow-net", type=network, multiple=True, metavar="CIDR", panel=_ADDRESSES,
+    option("--allow-net", type=network, multiple=True, metavar="CIDR", panel=_ADDRESSES,
                  help="With --public-only, allow this network too. Can be repeated."),
-    click.option("--deny-net", type=network, multiple=True, metavar="CIDR", panel=_ADDRESSES,
+    option("--deny-net", type=network, multiple=True, metavar="CIDR", panel=_ADDRESSES,
                  help="Never dial this network. Can be repeated."),
-    click.option("--loop", type=click.Choice(["auto", "asyncio", "uvloop"]), default="auto", show_default=True,
+    option("--loop", type=click.Choice(["auto", "asyncio", "uvloop"]), default="auto", show_default=True,
                  help="Event loop; auto is uvloop where it is installed."),
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientOptions:
-    """What the options say about the client; a command's own options are not among them."""
-
-    headers: tuple[tuple[str, str | None], ...] = ()
-    secret_headers: tuple[tuple[str, str], ...] = ()
-    user_agent: str | None = None
-    user: tuple[str, str] | None = None
-    head: bool = False
-    max_redirs: int = 10
-    location: bool = True
-    max_time: float | None = None
-    connect_timeout: float = 10
-    head_timeout: float = 30
-    read_timeout: float = 30
-    speed_limit: int = 1000
-    speed_time: float = 30
-    insecure: bool = False
-    cacert: str | None = None
-    cert: str | None = None
-    key: str | None = None
-    ipv4: bool = False
-    ipv6: bool = False
-    resolve: tuple[tuple[str, str], ...] = ()
-    public_only: bool = False
-    allow_net: tuple[str, ...] = ()
-    deny_net: tuple[str, ...] = ()
-    loop: LoopName = "auto"
-    jobs: int = 100
-    max_per_host: int = 6
-    retry: int = 2
-    waits: bool = True
-    max_filesize: int | None = None
-    rate: float | None = None
-    delay: float = 0.0
-    global_rate: float | None = None
-    limit_rate: int | None = None
-    adapt: bool = True
-    max_wait: float = 300.0
-    robots: bool = False
-    hosts: Mapping[str, HostSection] = field(default_factory=dict)
-
-    @classmethod
-    def take_from(cls, options: dict[str, Any]) -> ClientOptions:
-        """Take what belongs here out of a command's options.
-
-        Raises:
-            UsageProblem: two options exclude each other.
-        """
-        mine = {name: options.pop(name) for name in cls.__slots__ if name in options}
-        chosen = cls(**mine)
-        if chosen.ipv4 and chosen.ipv6:
-            raise UsageProblem("-4 and -6 exclude each other: leave both out to use either kind of address")
-        if chosen.key is not None and chosen.cert is None:
-            raise UsageProblem("--key needs the certificate that it belongs to: add --cert FILE")
-        if chosen.insecure and chosen.cacert is not None:
-            raise UsageProblem("-k accepts any certificate, so --cacert would be without effect: leave one out")
-        if chosen.allow_net and not chosen.public_only:
-            raise UsageProblem("--allow-net makes an exception from --public-only: add that, or leave it out")
-        return chosen
-
-    @property
-    def method(self) -> Literal["GET", "HEAD"]:
-        """The method of every request."""
-        return "HEAD" if self.head else "GET"
-
-    @property
-    def sensitive(self) -> frozenset[str]:
-        """The names, in lower case, of the headers whose values are for the named servers only."""
-        of_hosts = [name for section in self.hosts.values() for name in section.secret_headers]
-        return asyncfetch.client.SENSITIVE_HEADERS.union(
-            of_hosts, (name.lower() for name, _ in self.secret_headers)
-        )
-
-    @property
-    def credentials(self) -> tuple[str, ...]:
-        """The names of the headers that are sent to the servers that the user names only: secrets, and Host."""
-        sensitive = self.sensitive | {"host"}
-        return tuple({name: None for name, value in self._headers() if value and name.lower() in sensitive})
-
-    def open_client(self, trace: asyncfetch.Trace | None = None) -> asyncfetch.Client:
-        """Make the client that the options describe.
-
-        Raises:
-            UsageProblem: a TLS file cannot be used, or a header cannot be sent.
-        """
-        try:
-            return asyncfetch.Client(
-                limits=asyncfetch.Limits(
-                    total=self.jobs,
-                    per_host=self.max_per_host,
-                    max_body=self.max_filesize,
-                    max_streamed=self.max_filesize,
-                    buffered=_BUFFERED,
-                ),
-                timeouts=self.timeouts,
-                retry=self._retry(),
-                politeness=self.politeness,
-                hosts=self.host_settings,
-                redirects=asyncfetch.Redirects(follow=self.location, most=self.max_redirs),
-                tls=asyncfetch.TLSSettings(
-                    verify=not self.insecure, ca_file=self.cacert, cert_file=self.cert, key_file=self.key
-                ),
-                network=self._network(),
-                headers=self._headers(),
-                sensitive_headers=self.sensitive,
-                guard=self._guard(),
-                robots=self.robots,
-                trace=trace,
-            )
-        except ValueError as error:
-            raise UsageProblem(str(error)) from error
-
-    def _retry(self) -> asyncfetch.Retry:
-        """Say how often to try again; without `waits`, not even after a pause that the host asks for."""
-        retry = asyncfetch.Retry(attempts=self.retry + 1, max_wait=self.max_wait)
-        return retry if self.waits else replace(retry, wait_budget=0.0)
-
-    @property
-    def host_settings(self) -> dict[str, asyncfetch.HostSettings]:
-        """What is different for some hosts, by pattern."""
-        timeouts = self.timeouts
-        return {pattern: section.settings(timeouts) for pattern, section in self.hosts.items()}
-
-    @property
-    def politeness(self) -> asyncfetch.Politeness:
-        """How hosts are spared."""
-        return asyncfetch.Politeness(
-            rate=self.rate,
-            delay=self.delay,
-            global_rate=self.global_rate,
-            limit_rate=self.limit_rate,
-            adapt=self.adapt,
-        )
-
-    @property
-    def timeouts(self) -> asyncfetch.Timeouts:
-        """How long each phase may take."""
-        return asyncfetch.Timeouts(
-            connect=self.connect_timeout,
-            head=self.head_timeout,
-            read=self.read_timeout,
-            total=self.max_time,
-            speed_limit=self.speed_limit,
-            speed_time=self.speed_time,
-        )
-
-    def _network(self) -> asyncfetch.Network:
-        family = "ipv4" if self.ipv4 else "ipv6" if self.ipv6 else "any"
-        return asyncfetch.Network(family=cast(Any, family), overrides=dict(self.resolve))
-
-    def _guard(self) -> asyncfetch.AddressGuard | None:
-        if not (self.public_only or self.deny_net):
-            return None
-        return asyncfetch.AddressGuard(public_only=self.public_only, allow=self.allow_net, deny=self.deny_net)
-
-    def _headers(self) -> list[tuple[str, str | None]]:
-        headers: list[tuple[str, str | None]] = []
-        if self.user_agent is not None:
-            headers.append(("User-Agent", self.user_agent or None))
-        if self.user is not None:
-            token = base64.b64encode(":".join(self.user).encode("utf-8", "surrogateescape")).decode()
-            headers.append(("Authorization", f"Basic {token}"))
-        return [*headers, *self.headers, *self.secret_headers]

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
 from time import monotonic
 
+import msgspec
+
 from asyncfetch import Limits
+from asyncfetch.cli.client_options import ClientOptions
 from asyncfetch.cli.exits import Exit, UsageProblem, put, tell
 from asyncfetch.cli.inputs import InputOptions
-from asyncfetch.cli.options import ClientOptions
 from asyncfetch.client.hosts import settings_by_host
 from asyncfetch.display import (
     HostShare,
     InvalidShare,
     Outlook,
     SizeShare,
+    drawn,
     open_console,
     outlook_json,
     outlook_tables,
-    say,
 )
 from asyncfetch.job import JobError, Pace, Planner, Sources
 from asyncfetch.job import Plan as Found
@@ -31,13 +32,12 @@ _TELL_EVERY = 10.0  # seconds
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The options of `plan` that do not concern the client."""
 
     sources: tuple[str, ...] = ()
     input_file: tuple[str, ...] = ()
-    inputs: InputOptions = field(default_factory=InputOptions)
+    inputs: InputOptions = msgspec.field(default_factory=InputOptions)
     seconds_per_request: float = 0.5
     as_json: bool = False
     color: bool = True
@@ -140,6 +140,4 @@ def _show(outlook: Outlook, options: Plan) -> None:
         return
     put("")  # says so if stdout is not open
     console = open_console(sys.stdout, color=options.color)
-    with console.capture() as drawn:
-        say(console, outlook_tables(outlook, console))
-    put(drawn.get())
+    put(drawn(console, outlook_tables(outlook, console)))

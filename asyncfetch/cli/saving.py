@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from asyncfetch.cli.exits import UsageProblem
-from asyncfetch.job import Bodies, Earlier, JobOutcome, Journal, Naming, Preparer, check_template
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from asyncfetch.job import Bodies, JobOutcome, Journal, Naming, Preparer
 
 __all__ = ["SavingOptions"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SavingOptions:
+class SavingOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options by name."""
 
     name: str | None = None
@@ -29,7 +32,7 @@ class SavingOptions:
         Raises:
             UsageProblem: they do not make sense together, or --name has no template.
         """
-        chosen = cls(**{name: options.pop(name) for name in cls.__slots__ if name in options})
+        chosen = cls(**{name: options.pop(name) for name in cls.__struct_fields__ if name in options})
         chosen._check_template()
         if chosen.flat and chosen.name is not None:
             raise UsageProblem("--flat and --name both say what files are called: leave one out")
@@ -46,6 +49,8 @@ class SavingOptions:
 
     def _check_template(self) -> None:
         if self.name is not None:
+            from asyncfetch.job import check_template
+
             try:
                 check_template(self.name)
             except ValueError as error:
@@ -60,6 +65,8 @@ class SavingOptions:
     @property
     def naming(self) -> Naming:
         """What files are called."""
+        from asyncfetch.job import Naming
+
         return Naming(self.name, self.flat)
 
     def open_bodies(self, directory: str) -> Bodies:
@@ -68,6 +75,8 @@ class SavingOptions:
         Raises:
             JobError: it cannot be used.
         """
+        from asyncfetch.job import Bodies
+
         return Bodies(directory, naming=self.naming, digests=self.digest is not None)
 
     def open_preparer(self, opened: ExitStack, bodies: Bodies | None, journal: Journal | None) -> Preparer | None:
@@ -77,8 +86,12 @@ class SavingOptions:
             JobError: the records to refresh cannot be read.
             UsageProblem: they are those that this job writes.
         """
+        if self.refresh is None and not self.skip_existing:
+            return None
+        from asyncfetch.job import Earlier, Preparer
+
         if self.refresh is None:
-            return Preparer(bodies, skip_existing=True) if self.skip_existing else None
+            return Preparer(bodies, skip_existing=True)
         earlier = opened.enter_context(Earlier(self.refresh))
         if journal is not None and journal.file == earlier.file:
             raise UsageProblem("--refresh reads this file, so the new records need another one: -o FILE")

@@ -11,13 +11,13 @@ import contextlib
 import os
 import select
 import sys
-from dataclasses import dataclass
 
 import anyio
+import msgspec
 
 from asyncfetch import FetchError, InvalidURL, Request, Response, TLSSession, Trace
+from asyncfetch.cli.client_options import ClientOptions
 from asyncfetch.cli.exits import Exit, OutputProblem, UsageProblem, tell
-from asyncfetch.cli.options import ClientOptions
 from asyncfetch.cli.running import run_in_loop
 from asyncfetch.display import harmless, is_terminal
 from asyncfetch.display.units import latency
@@ -42,8 +42,7 @@ _SNIFFED = 512  # bytes that tell text from anything else where the server does 
 _AT_ONCE = select.PIPE_BUF  # bytes that a pipe takes without waiting once it says that it takes any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Show:
+class Show(msgspec.Struct, frozen=True, kw_only=True):
     """The options of `show` that do not concern the client."""
 
     url: str

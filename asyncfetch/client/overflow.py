@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections import OrderedDict, deque
 from struct import Struct
 from typing import IO
@@ -233,6 +232,8 @@ def open_overflow(most: int) -> Overflow | None:
     Raises:
         OSError: the disk is full.
     """
+    import tempfile
+
     try:
         file = tempfile.TemporaryFile(buffering=0, prefix="asyncfetch-", dir=overflow_directory())  # noqa: SIM115
     except OSError as error:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -248,6 +247,8 @@ class Window:
 
 
 def _failure(error: OSError) -> LocalError:
+    import tempfile
+
     reason = (os.strerror(error.errno) if error.errno else str(error)).lower()
     return LocalError(
         f"what waits for its host cannot be kept in {shown(overflow_directory() or tempfile.gettempdir(), 200)}: "

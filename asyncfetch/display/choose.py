@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Literal, NamedTuple, cast
 
 from asyncfetch.display.outlet import Outlet, is_terminal
 from asyncfetch.display.view import View
+from asyncfetch.display.words import PlainConsole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,20 +47,23 @@ def choose_progress(mode: Mode, stream: IO[str], environ: Mapping[str, str] = os
     return Progress("live")
 
 
-def open_console(stream: IO[str], *, color: bool = True, environ: Mapping[str, str] = os.environ) -> Console:
+def open_console(
+    stream: IO[str], *, color: bool = True, environ: Mapping[str, str] = os.environ
+) -> Console | PlainConsole:
     """Open a console on a stream: escape codes only for a terminal, colours only if they are wanted.
 
     When the stream breaks (a pipe without reader, a terminal that is gone), what is written is dropped: a job does
     not end because nobody watches it.
     """
+    width, height = terminal_size(stream) or (_WIDTH_OF_LOGS, _USUAL_SIZE.lines)
+    if not is_terminal(stream) or _is_dumb(environ):
+        return PlainConsole(Outlet(stream), width)
     from rich.console import Console
 
-    width, height = terminal_size(stream) or (_WIDTH_OF_LOGS, _USUAL_SIZE.lines)
-    moves = is_terminal(stream) and not _is_dumb(environ)
     return Console(
         file=cast("IO[str]", Outlet(stream)),
-        force_terminal=moves,
-        force_interactive=moves,
+        force_terminal=True,
+        force_interactive=True,
         force_jupyter=False,
         no_color=not color or bool(environ.get("NO_COLOR")),
         width=width,
@@ -75,16 +79,19 @@ def open_view(
     shown: Shown,
     stats: Stats,
     *,
-    console: Console,
+    console: Console | PlainConsole,
     clock: Callable[[], float],
     total: Callable[[], int | None] = lambda: None,
 ) -> View:
-    """Make the view that was chosen. Its `run` is for a task group, `note` and `failure` for whoever has news."""
-    if shown == "live":
+    """Make the view that was chosen; nothing moves on a console for a log.
+
+    Its `run` is for a task group, `note` and `failure` for whoever has news.
+    """
+    if shown == "live" and not isinstance(console, PlainConsole):
         from asyncfetch.display.live import LiveView
 
         return LiveView(stats, console=console, clock=clock, total=total)
-    if shown == "plain":
+    if shown != "none":
         from asyncfetch.display.plain import PlainView
 
         return PlainView(stats, console=console, clock=clock, total=total)

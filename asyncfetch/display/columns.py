@@ -11,7 +11,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from asyncfetch.display import units
-from asyncfetch.display.marks import BAD, BOLD, DIM, GOOD, PLAIN, UNSURE, Marks
+from asyncfetch.display.colors import BAD, BOLD, DIM, GOOD, PLAIN, UNSURE
+from asyncfetch.display.marks import Marks
 from asyncfetch.display.roster import Row, host_name
 from asyncfetch.display.states import is_broken, is_pausing, state_words
 from asyncfetch.display.text import harmless

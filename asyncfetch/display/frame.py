@@ -14,7 +14,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from asyncfetch.display import columns, units
-from asyncfetch.display.marks import BAD, BOLD, DIM, GOOD, PLAIN, Marks
+from asyncfetch.display.colors import BAD, BOLD, DIM, GOOD, PLAIN
+from asyncfetch.display.marks import Marks
 from asyncfetch.display.roster import Row
 from asyncfetch.display.totals import Totals
 

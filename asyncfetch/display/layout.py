@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from rich.cells import cell_len
-from rich.text import Text
 
+from asyncfetch.display.cells import cell_len
 from asyncfetch.display.marks import Marks
 from asyncfetch.display.text import harmless
+from asyncfetch.display.words import Words
 
 __all__ = ["Column", "laid_out"]
 
@@ -52,7 +52,7 @@ class Column(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, title=self.title[:width], cells=cells)
 
 
-def laid_out(columns: list[Column], width: int, marks: Marks) -> Text:
+def laid_out(columns: list[Column], width: int, marks: Marks) -> Words:
     """Lay out columns, the one of words in the cells that the others leave."""
     columns = _fitting(columns, width)
     left = _left_for_words(columns, width)
@@ -61,7 +61,7 @@ def laid_out(columns: list[Column], width: int, marks: Marks) -> Text:
     for cells in zip(*(column.cells for column in fitted), strict=True):
         pairs = zip(cells, fitted, strict=True)
         lines.append(_line([(cell, "" if cell == "0" else column.style, column) for cell, column in pairs]))
-    return Text("\n").join(lines)
+    return Words("\n").join(lines)
 
 
 def _fitting(columns: list[Column], width: int) -> list[Column]:
@@ -85,8 +85,8 @@ def _rank(column: Column) -> int:
     return column.rank
 
 
-def _line(cells: list[tuple[str, str, Column]]) -> Text:
-    line = Text()
+def _line(cells: list[tuple[str, str, Column]]) -> Words:
+    line = Words()
     for position, (cell, style, column) in enumerate(cells):
         blanks = " " * (column.width - cell_len(cell))
         line.append(_GAP if position else "")

@@ -14,14 +14,14 @@ from rich.console import ConsoleDimensions
 from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType, Segment
-from rich.text import Text
 
 from asyncfetch.display.choose import terminal_size
 from asyncfetch.display.columns import Columns
 from asyncfetch.display.frame import Frame, host_lines, more_line, total_lines
 from asyncfetch.display.outlet import Outlet
 from asyncfetch.display.roster import Roster
-from asyncfetch.display.view import View, say
+from asyncfetch.display.view import View
+from asyncfetch.display.words import PlainConsole, Words, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,11 +58,13 @@ class LiveView(View):
         self,
         stats: Stats,
         *,
-        console: Console,
+        console: Console | PlainConsole,
         clock: Callable[[], float],
         total: Callable[[], int | None] = lambda: None,
     ) -> None:
         super().__init__(stats, console=console, clock=clock, total=total)
+        assert not isinstance(console, PlainConsole), "only a terminal moves"
+        self._terminal = console
         self._roster = Roster(stats)
         self._shown = Frame([])
         self._live = Live(
@@ -76,7 +78,7 @@ class LiveView(View):
 
     def render(self, now: float) -> Frame:
         """Draw the picture for the time `now`, in the console's size."""
-        width, height = self.console.size
+        width, height = self._terminal.size
         lines = total_lines(self._pace.look(now), width, self.marks)[: max(1, height - 1)]
         room = min(height - 1 - len(lines) - _TABLE_EXTRA, _MOST_ROWS)
         if len(self._roster) and room > 0:
@@ -97,7 +99,7 @@ class LiveView(View):
 
     def look(self, now: float) -> None:
         """Draw, if anything has changed and the terminal takes it."""
-        if isinstance(outlet := self.console.file, Outlet) and not outlet.takes_output():
+        if isinstance(outlet := self._terminal.file, Outlet) and not outlet.takes_output():
             return
         resized = self._fit()
         lines = self.render(now).lines
@@ -107,13 +109,13 @@ class LiveView(View):
         self._shown.lines = lines
         if not self._live.is_started:
             self._live.start()
-        with self.console:
-            self.console.control(_BEGIN)
+        with self._terminal:
+            self._terminal.control(_BEGIN)
             if notes:
-                say(self.console, Text("\n").join(notes))
+                say(self._terminal, Words("\n").join(notes))
             else:
                 self._live.refresh()
-            self.console.control(_END)
+            self._terminal.control(_END)
 
     def close(self) -> None:
         """Remove the picture, show what still waits, and give the cursor back. May be called again."""
@@ -123,12 +125,12 @@ class LiveView(View):
 
     def _fit(self) -> bool:
         """Follow the terminal's size; return whether it has changed."""
-        before, size = self.console.size, terminal_size(self.console.file)
+        before, size = self._terminal.size, terminal_size(self._terminal.file)
         if size is None or tuple(size) == tuple(before):
             return False
         if size.columns < before.width and self._live.is_started:
             self._erase_wrapped(size.columns)
-        self.console.size = ConsoleDimensions(*size)
+        self._terminal.size = ConsoleDimensions(*size)
         return True
 
     def _erase_wrapped(self, width: int) -> None:
@@ -138,4 +140,4 @@ class LiveView(View):
         """
         grown = self._shown.height_at(width) - len(self._shown.lines)
         erase = (ControlType.ERASE_IN_LINE, 2), (ControlType.CURSOR_UP, 1)
-        self.console.control(Control(ControlType.CARRIAGE_RETURN, *erase * grown))
+        self._terminal.control(Control(ControlType.CARRIAGE_RETURN, *erase * grown))

@@ -1,22 +1,10 @@
-"""The signs and colours of the display, for terminals that know UTF-8 and for those that do not.
-
-Colours are the terminal's own sixteen, which its user has chosen to be readable on light or dark; what a colour
-says is said by a sign or a word as well.
-"""
+"""The signs of the display, for terminals that know UTF-8 and for those that do not."""
 
 from __future__ import annotations
 
 import msgspec
-from rich.style import Style
 
-__all__ = ["ASCII", "BAD", "BOLD", "DIM", "GOOD", "PLAIN", "UNICODE", "UNSURE", "Marks"]
-
-PLAIN = Style.null()
-BOLD = Style(bold=True)
-DIM = Style(dim=True)
-GOOD = Style(color="green")
-UNSURE = Style(color="yellow")
-BAD = Style(color="red")
+__all__ = ["ASCII", "UNICODE", "Marks"]
 
 
 class Marks(msgspec.Struct, frozen=True):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from rich.text import Text
-
 from asyncfetch.display import units
 from asyncfetch.display.text import harmless
+from asyncfetch.display.words import Words
 from asyncfetch.result import Result
 from asyncfetch.url import redacted
 
@@ -19,11 +18,11 @@ _DETAIL_AT_MOST = 200
 _MOST_REMARKS = 1000
 
 
-def failure_line(result: Result, *, ascii_only: bool = False) -> Text:
+def failure_line(result: Result, *, ascii_only: bool = False) -> Words:
     """Write one line about a result that is not ok: its code, its URL and what happened."""
     error = result.error
     code, detail = ("", "") if error is None else (error.code, error.detail)
-    line = Text().append(f"{code:<18}  ", "red")
+    line = Words().append(f"{code:<18}  ", "red")
     line.append(harmless(redacted(result.url), _URL_AT_MOST, cut="middle", ascii_only=ascii_only), "bold")
     line.append(f"  {harmless(detail, _DETAIL_AT_MOST, ascii_only=ascii_only)}")
     if result.attempts > 1:
@@ -38,11 +37,11 @@ class Notes:
         self._clock = clock
         self._per_second = per_second
         self._ascii_only = ascii_only
-        self._lines: deque[Text] = deque(maxlen=_MOST_REMARKS)
+        self._lines: deque[Words] = deque(maxlen=_MOST_REMARKS)
         self._second = float("-inf")
         self._kept = self._dropped = 0
 
-    def add(self, line: Text) -> None:
+    def add(self, line: Words) -> None:
         """Keep a remark."""
         self._lines.append(line)
 
@@ -58,7 +57,7 @@ class Notes:
         else:
             self._dropped += 1
 
-    def take(self, *, last: bool = False) -> list[Text]:
+    def take(self, *, last: bool = False) -> list[Words]:
         """Give away what waits; the count of what was not kept once a second, and at the end."""
         if last or self._clock() - self._second >= 1.0:
             self._flush_count()
@@ -69,5 +68,5 @@ class Notes:
     def _flush_count(self) -> None:
         if self._dropped:
             dots = "..." if self._ascii_only else "\N{HORIZONTAL ELLIPSIS}"
-            self._lines.append(Text(f"{dots} and {units.counted(self._dropped, 'more failure')}", "dim"))
+            self._lines.append(Words(f"{dots} and {units.counted(self._dropped, 'more failure')}", "dim"))
             self._dropped = 0

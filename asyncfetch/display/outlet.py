@@ -16,6 +16,8 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from asyncfetch.display.words import PlainConsole
+
 __all__ = ["Outlet", "be_patient", "is_terminal"]
 
 _KEPT_AT_MOST = 256 * 1024
@@ -30,7 +32,7 @@ def is_terminal(stream: IO[str]) -> bool:
         return False
 
 
-def be_patient(console: Console, seconds: float | None) -> None:
+def be_patient(console: Console | PlainConsole, seconds: float | None) -> None:
     """Say how long what writes to a console may wait for its stream; see `Outlet.be_patient`."""
     if isinstance(outlet := console.file, Outlet):
         outlet.be_patient(seconds)

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-from rich.text import Text
 
 from asyncfetch.display import units
 from asyncfetch.display.layout import Column, laid_out
 from asyncfetch.display.marks import Marks
 from asyncfetch.display.roster import host_name
+from asyncfetch.display.words import PlainConsole, Words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,7 +94,7 @@ class Outlook(msgspec.Struct, frozen=True, kw_only=True):
         return self.requests + self.invalid_count + self.left_out
 
 
-def outlook_tables(outlook: Outlook, console: Console) -> Text:
+def outlook_tables(outlook: Outlook, console: Console | PlainConsole) -> Words:
     """Write what a list would be to fetch, as wide as the terminal."""
     marks, width = Marks.of(console.encoding), console.width
     parts = [_counts(outlook)]
@@ -106,10 +106,10 @@ def outlook_tables(outlook: Outlook, console: Console) -> Text:
         parts.append(_invalid_table(outlook, width, marks))
     if outlook.requests:
         parts.append(_time(outlook, marks))
-    return Text("\n\n").join(parts)
+    return Words("\n\n").join(parts)
 
 
-def _counts(outlook: Outlook) -> Text:
+def _counts(outlook: Outlook) -> Words:
     """`10,000 entries: 9,950 URLs on 41 hosts, 50 invalid, 120 duplicates`."""
     urls = f"{units.counted(outlook.requests, 'URL')} on {units.counted(outlook.host_count, 'host')}"
     facts = [
@@ -118,11 +118,11 @@ def _counts(outlook: Outlook) -> Text:
         (units.counted(outlook.duplicates, "duplicate"), "bold yellow", outlook.duplicates),
         (f"{units.count(outlook.left_out)} left out", "bold yellow", outlook.left_out),
     ]
-    said = Text(", ").join(Text(words, style) for words, style, is_said in facts if is_said)
-    return Text(f"{units.counted(outlook.entries, 'entry', 'entries')}: ").append(said)
+    said = Words(", ").join(Words(words, style) for words, style, is_said in facts if is_said)
+    return Words(f"{units.counted(outlook.entries, 'entry', 'entries')}: ").append(said)
 
 
-def _host_table(outlook: Outlook, width: int, marks: Marks) -> Text:
+def _host_table(outlook: Outlook, width: int, marks: Marks) -> Words:
     hosts = outlook.hosts
     columns = [
         Column("host", [host_name(share.host) for share in hosts], words=True),
@@ -137,7 +137,7 @@ def _host_table(outlook: Outlook, width: int, marks: Marks) -> Text:
     return table
 
 
-def _size_table(outlook: Outlook, width: int, marks: Marks) -> Text:
+def _size_table(outlook: Outlook, width: int, marks: Marks) -> Words:
     """How many hosts are how large, and what part of the work is with them."""
     sizes = outlook.sizes
     columns = [
@@ -150,7 +150,7 @@ def _size_table(outlook: Outlook, width: int, marks: Marks) -> Text:
     return laid_out(columns, width, marks)
 
 
-def _invalid_table(outlook: Outlook, width: int, marks: Marks) -> Text:
+def _invalid_table(outlook: Outlook, width: int, marks: Marks) -> Words:
     """Each reason in two lines: how often with the reason, and where the first one stands."""
     counts, words = [], []
     for share in outlook.invalid[:_MOST_REASONS]:
@@ -162,10 +162,10 @@ def _invalid_table(outlook: Outlook, width: int, marks: Marks) -> Text:
     return table
 
 
-def _time(outlook: Outlook, marks: Marks) -> Text:
+def _time(outlook: Outlook, marks: Marks) -> Words:
     """Say the least time, who decides on it, and what is assumed."""
     seconds, total, per_host = outlook.assumed
-    words = Text("least time: ").append(units.roughly(outlook.seconds), "bold")
+    words = Words("least time: ").append(units.roughly(outlook.seconds), "bold")
     if outlook.decider == "host":
         first = outlook.hosts[0]
         name = host_name(first.host, _NAME_AT_MOST, ascii_only=marks.ascii_only)

@@ -6,13 +6,12 @@ import heapq
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from asyncfetch.display import units
 from asyncfetch.display.roster import host_name
 from asyncfetch.display.states import is_pausing, state_words
 from asyncfetch.display.totals import Totals
-from asyncfetch.display.view import View, say
+from asyncfetch.display.view import View
+from asyncfetch.display.words import PlainConsole, Words, say
 from asyncfetch.stats import HostStats, Stats
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class PlainView(View):
         self,
         stats: Stats,
         *,
-        console: Console,
+        console: Console | PlainConsole,
         clock: Callable[[], float],
         total: Callable[[], int | None] = lambda: None,
     ) -> None:
@@ -51,7 +50,7 @@ class PlainView(View):
         super().look(now)
         if now >= self._next:
             self._next += _EVERY * (1 + (now - self._next) // _EVERY)
-            say(self.console, Text(self.line(now)))
+            say(self.console, Words(self.line(now)))
 
     def line(self, now: float) -> str:
         """Write all that is known at the time `now`, in one line."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import heapq
 
-from rich.cells import cell_len
-
+from asyncfetch.display.cells import cell_len
 from asyncfetch.display.rates import Rate
 from asyncfetch.display.states import is_pausing
 from asyncfetch.display.text import harmless

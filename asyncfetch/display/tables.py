@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-from rich.text import Text
-
 from asyncfetch.display import units
+from asyncfetch.display.cells import cell_len
 from asyncfetch.display.layout import Column, laid_out
 from asyncfetch.display.marks import Marks
 from asyncfetch.display.roster import host_name
+from asyncfetch.display.words import PlainConsole, Words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["summary"]
 
 
-def summary(ending: Ending, console: Console) -> Text:
+def summary(ending: Ending, console: Console | PlainConsole) -> Words:
     """Write what became of a job: the totals, and the tables that add something to them."""
     marks, width = Marks.of(console.encoding), console.width
     hosts = ending.hosts()
@@ -33,18 +32,18 @@ def summary(ending: Ending, console: Console) -> Text:
             parts.append(_slowest_table(ending.slowest(), width, marks))
         if ending.errors():
             parts.append(_error_table(ending.errors(), width, marks))
-    return Text("\n\n").join(parts)
+    return Words("\n\n").join(parts)
 
 
-def _totals(ending: Ending, width: int, *, is_small: bool) -> Text:
+def _totals(ending: Ending, width: int, *, is_small: bool) -> Words:
     """`99,966 ok, 34 failed in 3 m 20 s, 5.6 GB, 28 MB/s, 500/s`, in two lines if need be."""
     outcome = _outcome(ending, is_small=is_small)
-    volume = Text(units.size(ending.stats.received) if is_small else ", ".join(_volume(ending)))
+    volume = Words(units.size(ending.stats.received) if is_small else ", ".join(_volume(ending)))
     fits = cell_len(outcome.plain) + len(", ") + cell_len(volume.plain) <= width
-    return Text(", " if fits else "\n").join([outcome, volume])
+    return Words(", " if fits else "\n").join([outcome, volume])
 
 
-def _outcome(ending: Ending, *, is_small: bool) -> Text:
+def _outcome(ending: Ending, *, is_small: bool) -> Words:
     total, not_done = ending.stats.total, ending.not_done
     code = f" ({next(iter(total.errors))})" if is_small and total.errors else ""
     left = "the rest not done" if not_done is None else f"{units.count(not_done)} not done"
@@ -53,7 +52,7 @@ def _outcome(ending: Ending, *, is_small: bool) -> Text:
         (f"{units.count(total.failed)} failed{code}", "bold red", total.failed or not is_small),
         (left, "bold yellow", not_done != 0),
     ]
-    outcome = Text(", ").join(Text(words, style) for words, style, is_said in facts if is_said)
+    outcome = Words(", ").join(Words(words, style) for words, style, is_said in facts if is_said)
     return outcome.append(f" in {units.duration(ending.seconds)}")
 
 
@@ -67,7 +66,7 @@ def _volume(ending: Ending) -> list[str]:
     return facts
 
 
-def _host_table(hosts: list[HostStats], more: int, width: int, marks: Marks) -> Text:
+def _host_table(hosts: list[HostStats], more: int, width: int, marks: Marks) -> Words:
     columns = [
         Column("host", [host_name(host.key) for host in hosts], words=True),
         Column("done", [units.count(host.done) for host in hosts]),
@@ -82,7 +81,7 @@ def _host_table(hosts: list[HostStats], more: int, width: int, marks: Marks) -> 
     return table.append(f"\nand {units.counted(more, 'more host')}", "dim") if more else table
 
 
-def _slowest_table(slowest: list[tuple[HostStats, float]], width: int, marks: Marks) -> Text:
+def _slowest_table(slowest: list[tuple[HostStats, float]], width: int, marks: Marks) -> Words:
     columns = [
         Column("slowest hosts", [host_name(host.key) for host, _ in slowest], words=True),
         Column("done", [units.count(host.done) for host, _ in slowest]),
@@ -91,7 +90,7 @@ def _slowest_table(slowest: list[tuple[HostStats, float]], width: int, marks: Ma
     return laid_out(columns, width, marks)
 
 
-def _error_table(errors: list[tuple[str, int, Example | None]], width: int, marks: Marks) -> Text:
+def _error_table(errors: list[tuple[str, int, Example | None]], width: int, marks: Marks) -> Words:
     """Each error in two lines: how often with an example's URL, and the example's message."""
     codes, numbers, words = [], [], []
     for code, number, example in errors:

@@ -2,7 +2,7 @@
 
 URLs, reasons, certificate names and error sentences come from people and servers that we do not trust. A terminal
 obeys escape sequences, reorders text at bidi marks, hides zero-width characters and stacks marks without end; rich
-reads markup and emoji codes. So all foreign text passes `harmless`, and reaches the screen as a `rich.text.Text`
+reads markup and emoji codes. So all foreign text passes `harmless`, and reaches the screen as `Words`
 (`as_text`), never as a markup string.
 
 Letters that are written from right to left are kept: whoever fetches such URLs wants to read them.
@@ -14,8 +14,8 @@ from itertools import accumulate, dropwhile
 from typing import Literal
 from unicodedata import category
 
-from rich.cells import cell_len, get_character_cell_size
-from rich.text import Text
+from asyncfetch.display.cells import cell_len, character_cells
+from asyncfetch.display.words import Words
 
 __all__ = ["Cut", "as_text", "harmless"]
 
@@ -51,9 +51,9 @@ def harmless(text: str | bytes, at_most: int = 200, *, cut: Cut = "end", ascii_o
     return _shortened(escaped, at_most, cut, ascii_only=ascii_only)
 
 
-def as_text(text: str | bytes, style: str = "", *, at_most: int = 200, cut: Cut = "end") -> Text:
-    """Return foreign text for rich: harmless, and never read as markup, emoji codes or something to highlight."""
-    return Text(harmless(text, at_most, cut=cut), style)
+def as_text(text: str | bytes, style: str = "", *, at_most: int = 200, cut: Cut = "end") -> Words:
+    """Return foreign text for a console: harmless, and never read as markup, emoji codes or what to highlight."""
+    return Words(harmless(text, at_most, cut=cut), style)
 
 
 def _ends(text: str, at_most: int) -> str:
@@ -82,7 +82,7 @@ def _acts(character: str, *, ascii_only: bool) -> bool:
 
 def _is_mark(character: str) -> bool:
     """Whether a character stands on the one before it instead of in a cell of its own."""
-    return category(character).startswith("M") or not get_character_cell_size(character)
+    return category(character).startswith("M") or not character_cells(character)
 
 
 def _escape(character: str) -> str:
@@ -105,12 +105,12 @@ def _shortened(text: str, at_most: int, cut: Cut, *, ascii_only: bool) -> str:
 
 def _first(text: str, cells: int) -> str:
     """As many characters of the beginning as fit."""
-    used = accumulate(map(get_character_cell_size, text))
+    used = accumulate(map(character_cells, text))
     return text[: sum(width <= cells for width in used)]
 
 
 def _last(text: str, cells: int) -> str:
     """As many characters of the end as fit, not beginning with a mark."""
-    used = accumulate(map(get_character_cell_size, reversed(text)))
+    used = accumulate(map(character_cells, reversed(text)))
     fitting = sum(width <= cells for width in used)
     return "".join(dropwhile(_is_mark, text[len(text) - fitting :]))

@@ -11,10 +11,10 @@ from asyncfetch.display.marks import Marks
 from asyncfetch.display.notes import Notes
 from asyncfetch.display.text import as_text
 from asyncfetch.display.totals import Pace
+from asyncfetch.display.words import PlainConsole, Words, say
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
 
     from asyncfetch.result import Result
     from asyncfetch.stats import Stats
@@ -23,12 +23,6 @@ __all__ = ["View", "say"]
 
 _LOOKS_PER_SECOND = 8
 _LONGEST_REMARK = 1000
-
-
-def say(console: Console, *lines: Text) -> None:
-    """Write lines to a console as they are: no markup, no colours of rich's own, wrapped only by the terminal."""
-    for line in lines:
-        console.print(line, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 class View:
@@ -45,7 +39,7 @@ class View:
         self,
         stats: Stats,
         *,
-        console: Console,
+        console: Console | PlainConsole,
         clock: Callable[[], float],
         total: Callable[[], int | None] = lambda: None,
     ) -> None:
@@ -72,7 +66,7 @@ class View:
         self._is_running = False
         say(self.console, *self._notes.take(last=True))
 
-    def note(self, remark: str | Text) -> None:
+    def note(self, remark: str | Words) -> None:
         """Write a line of ours, above whatever moves."""
         self._notes.add(as_text(remark, at_most=_LONGEST_REMARK) if isinstance(remark, str) else remark)
         self._say_at_once()

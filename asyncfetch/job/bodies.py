@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -266,7 +265,7 @@ class Bodies:
 
     def _try(self, way: Way) -> None:
         part = Part(self._folders.root, way)
-        name = f".asyncfetch-{secrets.token_hex(8)}.part"
+        name = f".asyncfetch-{os.urandom(8).hex()}.part"
         try:
             part.give(name, self._folders.root)
             os.unlink(name, dir_fd=self._folders.root)
@@ -278,7 +277,7 @@ def _variants(index: int) -> Iterator[str]:
     yield ""
     yield f"n{index}"
     while True:
-        yield f"n{index}-{secrets.token_hex(4)}"
+        yield f"n{index}-{os.urandom(4).hex()}"
 
 
 def _why_unusable(error: OSError) -> str:

@@ -6,7 +6,8 @@ Decides from numbers; who counts them and what stopping means is in `runner.py`.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+
+import msgspec
 
 __all__ = ["DEADLINE", "FEW_HOSTS", "MAX_FAILURES", "TAIL_RATE", "Ends", "Tail", "TailSeen"]
 
@@ -22,8 +23,7 @@ FEW_HOSTS = 5
 _WORTH_A_WORD = 1.0  # results a second
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ends:
+class Ends(msgspec.Struct, frozen=True, kw_only=True):
     """When to stop early.
 
     Attributes:
@@ -49,8 +49,7 @@ class Ends:
         return failures > self.max_failed_share * results
 
 
-@dataclass(frozen=True, slots=True)
-class TailSeen:
+class TailSeen(msgspec.Struct, frozen=True):
     """The end of a list that is slow.
 
     Attributes:

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import resource
-import secrets
 import stat
 import threading
 from collections import OrderedDict
@@ -186,7 +185,7 @@ class Part:
     def _named(self) -> int:
         """Create a file with a temporary name, locked, so that nobody takes it for one that a kill has left."""
         while True:
-            name = f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+            name = f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
             descriptor = open_patiently(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, self._root, self._wait)
             with contextlib.suppress(Locked):
                 lock(descriptor)
@@ -212,7 +211,7 @@ class Part:
             OSError: that cannot be done.
         """
         if not self._name:
-            name = f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+            name = f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
             with contextlib.suppress(Locked):
                 lock(self._descriptor)
             self.give(name, self._root)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+import msgspec
 
 from asyncfetch.job.formats import Format
 from asyncfetch.result import Method
@@ -11,8 +12,7 @@ from asyncfetch.result import Method
 __all__ = ["InputSettings"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSettings:
+class InputSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How sources are read, and what is left out.
 
     Attributes:

@@ -10,9 +10,10 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+import msgspec
 
 from asyncfetch.errors import shown
 from asyncfetch.job.errors import SourceError, reason_of
@@ -29,8 +30,7 @@ _LIKE_A_HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?(?:/.*)?|localhos
 _LIKE_A_FILE = re.compile(r"[^/]*\.(?:txt|te?xt|csv|tsv|jsonl?|gz|zst|xml|li?st|urls?|dat|log)", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """One source that has been looked at.
 
     Attributes:

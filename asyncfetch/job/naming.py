@@ -10,8 +10,9 @@ same get the variants of `bodies`. A name in the list is taken as it stands, cap
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from asyncfetch.errors import shown
 from asyncfetch.job.names import (
@@ -42,8 +43,7 @@ _LIKE_OURS = re.compile(r"\.(?:part|job\.json|job\.saving|job\.parts)$", re.IGNO
 _NUMBERED = re.compile(r"(?:^|/)\{n\}(?:\{ext\})?(?:$|/|[^0-9{])|[^0-9}]\{n\}(?:\{ext\})?(?:$|/)")
 
 
-@dataclass(frozen=True, slots=True)
-class Naming:
+class Naming(msgspec.Struct, frozen=True):
     """Says what the files of a job are called.
 
     Attributes:

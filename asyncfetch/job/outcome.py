@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from asyncfetch.job.errors import JobError
 from asyncfetch.result import Result
@@ -10,8 +10,7 @@ from asyncfetch.result import Result
 __all__ = ["JobOutcome"]
 
 
-@dataclass(slots=True)
-class JobOutcome:
+class JobOutcome(msgspec.Struct):
     """What a run has done. Only what is recorded counts; without a results file, every result.
 
     Attributes:
@@ -31,7 +30,7 @@ class JobOutcome:
 
     ok: int = 0
     failed: int = 0
-    errors: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, int] = msgspec.field(default_factory=dict)
     earlier: int = 0
     earlier_failed: int = 0
     saved: int = 0

@@ -9,13 +9,17 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from asyncfetch.errors import InvalidURL
-from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.earlier import Earlier, conditions
 from asyncfetch.record import Record
 from asyncfetch.result import HeaderTypes, Request, Result
+
+if TYPE_CHECKING:
+    from asyncfetch.job.bodies import Bodies
 
 __all__ = ["AlreadyThere", "Preparer", "Unchanged"]
 
@@ -23,8 +27,7 @@ _NOT_MODIFIED = 304
 _CONDITIONS = frozenset({"if-none-match", "if-modified-since"})
 
 
-@dataclass(frozen=True, slots=True)
-class AlreadyThere:
+class AlreadyThere(msgspec.Struct, frozen=True):
     """`Result.sink` of what was not fetched because its file exists.
 
     Attributes:
@@ -42,8 +45,7 @@ class AlreadyThere:
         record.path, record.bytes, record.sha256 = self.path, self.size, self.sha256
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(msgspec.Struct, frozen=True):
     """`Result.sink` of a 304: what an earlier run has recorded is still so.
 
     Attributes:

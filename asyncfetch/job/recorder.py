@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
 from asyncfetch.errors import LocalError
 from asyncfetch.job.batches import BatchThread
-from asyncfetch.job.bodies import Bodies, FileSink
 from asyncfetch.job.errors import JobError, JournalError, OutputError
+from asyncfetch.job.filesink import FileSink
 from asyncfetch.job.journal import Journal
 from asyncfetch.job.outcome import JobOutcome
 from asyncfetch.job.preparing import AlreadyThere, Preparer, Unchanged
 from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.record import Record
 from asyncfetch.result import Result
+
+if TYPE_CHECKING:
+    from asyncfetch.job.bodies import Bodies
 
 __all__ = ["Recorder"]
 

@@ -15,12 +15,11 @@ import anyio
 import anyio.to_thread
 
 from asyncfetch.errors import InvalidURL, LocalError
-from asyncfetch.job.bodies import Bodies, DiscardSink
 from asyncfetch.job.ends import DEADLINE, FEW_HOSTS, MAX_FAILURES, TAIL_RATE, Ends, Tail, TailSeen
 from asyncfetch.job.errors import JobError, JournalError, OverflowFailed, SourceError
+from asyncfetch.job.filesink import DiscardSink
 from asyncfetch.job.journal import Journal
 from asyncfetch.job.outcome import JobOutcome
-from asyncfetch.job.preparing import Preparer
 from asyncfetch.job.recorder import Recorder
 from asyncfetch.job.safeguard import Safeguard
 from asyncfetch.job.sources import Place, Sources
@@ -28,6 +27,8 @@ from asyncfetch.result import Request, Response, Result
 
 if TYPE_CHECKING:
     from asyncfetch.client import Client, FetchMany, PartialFactory, Sink
+    from asyncfetch.job.bodies import Bodies
+    from asyncfetch.job.preparing import Preparer
 
 __all__ = ["Job"]
 

@@ -17,8 +17,6 @@ from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
-
 from asyncfetch.errors import (
     BodyError,
     CertificateError,
@@ -30,12 +28,14 @@ from asyncfetch.errors import (
     StatusError,
 )
 from asyncfetch.job.errors import SourceError
-from asyncfetch.job.formats import Row, Sitemap
+from asyncfetch.job.formats.rows import Row
 from asyncfetch.job.lines import BLOCK, Line
 from asyncfetch.job.packing import Unreadable, unpacked
 from asyncfetch.url import Url, redacted
 
 if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
+
     from asyncfetch.client import Client
 
 __all__ = ["CalledOff", "Named", "SitemapFetcher", "SitemapWalk"]
@@ -99,6 +99,8 @@ class SitemapFetcher:
         Raises:
             Unreadable: it cannot be fetched, or is no sitemap.
         """
+        from asyncfetch.job.formats.sitemap import Sitemap
+
         try:
             content = self.fetch(url, until=self._until)
         except TimeoutError as error:
@@ -149,6 +151,8 @@ class SitemapFetcher:
 
     def _start(self) -> BlockingPortal:
         if self._portal is None:
+            from anyio.from_thread import start_blocking_portal
+
             from asyncfetch.client import Client
 
             portal = self._portal = self._opened.enter_context(start_blocking_portal())
@@ -208,6 +212,8 @@ class SitemapWalk:
         return self._read(_Origin(name), blocks)
 
     def _read(self, sitemap: _Origin, blocks: Iterator[bytes]) -> Iterator[Named]:
+        from asyncfetch.job.formats.sitemap import Sitemap
+
         reader = Sitemap()
         for block in blocks:
             yield from self._entries(sitemap, reader.feed(block), is_index=reader.is_index)

@@ -25,6 +25,7 @@ __all__ = ["Exchange", "StaleConnection"]
 
 _DRAIN_AT_MOST = 64 * 1024
 _PIECES_AT_ONCE = 16  # of at most 256 KiB: some 4 ms of decoding
+_BLOCK = 64 * 1024  # bytes of a body that are kept as they came, or together
 _DRAIN_WITHIN = 1.0  # seconds; a connection is not worth more
 
 
@@ -33,6 +34,35 @@ class StaleConnection(Exception):
 
     RFC 9112 section 9.3.1 lets a client send such a request again, once, by itself.
     """
+
+
+class _Whole:
+    """Collects a body: large pieces as they come, small ones in blocks, so that nothing has to move as it grows."""
+
+    __slots__ = ("_blocks", "_small")
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+        self._small = BytesIO()
+
+    def add(self, piece: bytes) -> None:
+        if len(piece) < _BLOCK:
+            self._small.write(piece)
+            if self._small.tell() >= _BLOCK:
+                self._end_block()
+            return
+        if self._small.tell():
+            self._end_block()
+        self._blocks.append(piece)
+
+    def _end_block(self) -> None:
+        self._blocks.append(self._small.getvalue())
+        self._small = BytesIO()
+
+    def joined(self) -> bytes:
+        if self._small.tell():
+            self._end_block()
+        return b"".join(self._blocks)
 
 
 class Exchange:
@@ -232,13 +262,14 @@ class Exchange:
     async def read_all(self) -> bytes:
         """Read the whole body into memory; raises as `read` does.
 
-        However small the pieces are in which it comes, it takes little more memory than its size.
+        However small the pieces are in which it comes, it takes little more memory than its size, and as much again
+        for the moment in which it is put together.
         """
-        whole = BytesIO()
+        whole = _Whole()
         while not self.complete:
             for piece in await self.read():
-                whole.write(piece)
-        return whole.getvalue()
+                whole.add(piece)
+        return whole.joined()
 
     # --- the end of it
 

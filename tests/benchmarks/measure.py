@@ -29,6 +29,7 @@ _NOT_PASSED_ON = (
     "_proxy",
     "pythonpath",
     "pythonasynciodebug",
+    "pythondontwritebytecode",  # whoever has installed a package does not compile it at every start
     "pythondevmode",
     "pythonprofileimporttime",
     "coverage_process_config",

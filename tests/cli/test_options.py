@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from asyncfetch import __version__
+from asyncfetch.cli.client_options import ClientOptions
 from asyncfetch.cli.exits import UsageProblem
-from asyncfetch.cli.options import ClientOptions
 from asyncfetch.testing import (
     Drip,
     FaultServer,

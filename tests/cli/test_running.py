@@ -6,10 +6,12 @@ import asyncio
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from asyncfetch.cli.running import choose_loop, raise_open_file_limit, run_in_loop
+from asyncfetch.testing import FaultServer, Reply
 from tests.cli.command import environment
 
 
@@ -61,3 +63,15 @@ def test_the_limit_of_open_files_is_raised_to_the_hard_one() -> None:
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.slow
+def test_a_run_loads_what_it_uses_only(fault_server: FaultServer, tmp_path: Path) -> None:
+    """Where nothing has a colour, neither rich nor the help is loaded; nor saved bodies that nobody asked for."""
+    fault_server.route("/", Reply(200))
+    code = "import sys; from asyncfetch.cli.app import run_app; sys.exit(run_app() or print(*sys.modules))"
+    command = [sys.executable, "-c", code, "get", "-o", str(tmp_path / "r.jsonl"), fault_server.url("/")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+    loaded = set(ran.stdout.split())
+    assert {"asyncfetch.cli.get", "asyncfetch.job.runner", "click"} <= loaded
+    assert not loaded & {"rich.console", "rich.text", "rich_click", "asyncfetch.job.bodies", "asyncfetch.job.plan"}

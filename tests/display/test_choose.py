@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.console import Console
 from rich.text import Text
 
 from asyncfetch.display.choose import (
@@ -85,6 +86,7 @@ def test_a_terminal_gets_colours_and_its_own_size(device: Pty) -> None:
     say(console, Text("red", "red"))
     device.read()
     assert device.written == b"\x1b[31mred\x1b[0m\r\n"
+    assert isinstance(console, Console)
     assert console.size == (60, 10)
 
 
@@ -106,10 +108,14 @@ def test_a_dumb_terminal_gets_text(device: Pty) -> None:
 def test_a_terminal_without_a_size_is_taken_for_80_by_24(device: Pty) -> None:
     """Some pseudo-terminals never learn their size."""
     device.set_size(0, 0)
-    assert open_console(device.stream, environ=XTERM).size == (80, 24)
+    console = open_console(device.stream, environ=XTERM)
+    assert isinstance(console, Console)
+    assert console.size == (80, 24)
 
 
 @pytest.mark.parametrize(("shown", "kind"), [("live", LiveView), ("plain", PlainView), ("none", View)])
-def test_the_view_that_was_chosen(shown: Shown, kind: type[View], stats: Stats, clock: Clock) -> None:
-    """Each way of showing has its class."""
-    assert type(open_view(shown, stats, console=open_console(io.StringIO()), clock=clock)) is kind
+def test_the_view_that_was_chosen(shown: Shown, kind: type[View], device: Pty, stats: Stats, clock: Clock) -> None:
+    """Each way of showing has its class; a live one is for terminals only."""
+    assert type(open_view(shown, stats, console=open_console(device.stream, environ=XTERM), clock=clock)) is kind
+    of_log = PlainView if kind is LiveView else kind
+    assert type(open_view(shown, stats, console=open_console(io.StringIO()), clock=clock)) is of_log

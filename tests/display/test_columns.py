@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.cells import cell_len
 
+from asyncfetch.display.colors import BAD, DIM, GOOD, UNSURE
 from asyncfetch.display.columns import Columns, heading, line
-from asyncfetch.display.marks import ASCII, BAD, DIM, GOOD, UNICODE, UNSURE, Marks
+from asyncfetch.display.marks import ASCII, UNICODE, Marks
 from asyncfetch.display.roster import Row
 from asyncfetch.errors import HeadTimeout
 from asyncfetch.stats import HostState, Stats

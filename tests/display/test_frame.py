@@ -6,8 +6,9 @@ import pytest
 from rich.cells import cell_len
 from rich.segment import Segment
 
+from asyncfetch.display.colors import BAD, GOOD
 from asyncfetch.display.frame import Frame, more_line, total_lines
-from asyncfetch.display.marks import ASCII, BAD, GOOD, UNICODE
+from asyncfetch.display.marks import ASCII, UNICODE
 from asyncfetch.display.totals import Totals
 
 HALFWAY = Totals(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from asyncfetch.display.notes import Notes, failure_line
+from asyncfetch.display.words import Words
 from asyncfetch.errors import HeadTimeout, StatusError
 
 if TYPE_CHECKING:
@@ -72,5 +71,5 @@ def test_remarks_are_not_counted_against_failures(clock: Clock) -> None:
     """What we say ourselves is always said."""
     notes = Notes(clock, per_second=0)
     for number in range(30):
-        notes.add(Text(str(number)))
+        notes.add(Words(str(number)))
     assert len(notes.take()) == 30

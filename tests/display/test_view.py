@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
-from rich.text import Text
 
 from asyncfetch.display.view import View, say
+from asyncfetch.display.words import Words
 from asyncfetch.errors import HeadTimeout
 from asyncfetch.stats import Stats
 
@@ -26,7 +26,7 @@ def test_without_a_loop_notes_are_said_at_once(
     assert screen.lines == ["reading urls.txt"]
     view.close()
     view.failure(make_result(error=HeadTimeout("no answer")))
-    view.note(Text("done", "green"))
+    view.note(Words("done", "green"))
     assert [line.split()[0] for line in screen.lines] == ["reading", "timeout.head", "done"]
 
 
@@ -60,5 +60,5 @@ def test_a_remark_is_harmless(stats: Stats, clock: Clock, terminal: Callable[...
 def test_long_lines_are_left_to_the_terminal(terminal: Callable[..., Terminal]) -> None:
     """A URL that is longer than the line can be copied whole: no line break is put into it."""
     screen = terminal(width=20, height=5)
-    say(screen.console, Text("a" * 50))
+    say(screen.console, Words("a" * 50))
     assert screen.getvalue().strip() == "a" * 50

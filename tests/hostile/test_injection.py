@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncfetch import Client, FetchError, InvalidURL, Redirects, Request, Retry, Url
+from asyncfetch.cli.client_options import ClientOptions
 from asyncfetch.cli.exits import UsageProblem
-from asyncfetch.cli.options import ClientOptions
 from asyncfetch.cli.values import header, secret_header
 from asyncfetch.settings import Network
 from asyncfetch.streams.request import encode_request

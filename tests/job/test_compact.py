@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from asyncfetch.job import JournalError, compact, open_journal
+from asyncfetch.job import JournalError, open_journal
+from asyncfetch.job.compact import compact
 
 
 def line(position: int, text: str) -> bytes:

@@ -288,6 +288,14 @@ async def test_no_content_has_no_coding(speaker: Speaker, fields: str) -> None:
     assert speaker.pool.idle == 1
 
 
+async def test_body_in_pieces_of_all_sizes_is_whole(speaker: Speaker) -> None:
+    """However large and small pieces follow each other, the body is all of them in their order."""
+    sizes = [1, 70 * KIB, 3, 60 * KIB, 5 * KIB, 200 * KIB, 64 * KIB, 2] * 3
+    pieces = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+    steps = [step for piece in pieces for step in (Send(piece), Pause(0.002))]
+    assert await speaker.answered(Script(raw(f"Content-Length: {sum(sizes)}", b""), *steps)) == b"".join(pieces)
+
+
 async def test_body_in_tiny_pieces_takes_memory_like_its_bytes(speaker: Speaker) -> None:
     """A body that comes two bytes at a time does not cost an object for each of them."""
     size = 4_000

@@ -1,6 +1,7 @@
 """What a list can be written in: each format has a reader that is fed with blocks and gives entries.
 
-`rows` is what an entry can say besides its URL. Plain lines, the format that costs least, are in `job/lines.py`.
+A reader is loaded when one is made. `rows` is what an entry can say besides its URL. Plain lines, the format that
+costs least, are in `job/lines.py`.
 """
 
 from __future__ import annotations
@@ -8,13 +9,10 @@ from __future__ import annotations
 import re
 from typing import Literal, Protocol
 
-from asyncfetch.job.formats.jsonl import JsonLines
 from asyncfetch.job.formats.rows import Row
-from asyncfetch.job.formats.sitemap import Sitemap
-from asyncfetch.job.formats.tables import Table
 from asyncfetch.job.lines import Line, LineSplitter, why_not_lines
 
-__all__ = ["Format", "Reader", "Row", "Sitemap", "format_of", "make_reader", "why_not"]
+__all__ = ["Format", "Reader", "Row", "format_of", "make_reader", "why_not"]
 
 Format = Literal["lines", "jsonl", "csv", "tsv", "sitemap"]
 
@@ -55,17 +53,19 @@ def format_of(name: str) -> Format:
 
 def make_reader(chosen: Format, url_field: str = "url") -> Reader:
     """Make what reads one file of a format; in tables and JSON Lines the URL is in the field of this name."""
-    match chosen:
-        case "lines":
-            return LineSplitter()
-        case "jsonl":
-            return JsonLines(url_field)
-        case "csv":
-            return Table(",", url_field)
-        case "tsv":
-            return Table("\t", url_field)
-        case "sitemap":
-            return Sitemap()
+    if chosen == "lines":
+        return LineSplitter()
+    if chosen == "jsonl":
+        from asyncfetch.job.formats.jsonl import JsonLines
+
+        return JsonLines(url_field)
+    if chosen == "sitemap":
+        from asyncfetch.job.formats.sitemap import Sitemap
+
+        return Sitemap()
+    from asyncfetch.job.formats.tables import Table
+
+    return Table("," if chosen == "csv" else "\t", url_field)
 
 
 def why_not(head: bytes, chosen: Format) -> str:
