@@ -5,8 +5,8 @@
 - `batch.py`: one list with its results; `window.py` reads ahead in it, and what does not fit waits in
   `overflow.py`, as bytes of `entries.py`; `names.py` looks up the names of its hosts
 - `singles.py`: what is no list; `streamed.py`: a body that its caller reads
-- `turns.py` gives turns to tasks; `engine.py` runs one turn over the streams; `fetch.py` is one entry on its
-  way
+- `turns.py` gives turns to tasks, which begin in `tasks.py`; `engine.py` runs one turn over the streams;
+  `fetch.py` is one entry on its way
 - `receiving.py` takes bodies, as fast as `flow.py` allows, into memory or into `sinks.py`
 - `robots.py` asks origins what may be fetched there
 """

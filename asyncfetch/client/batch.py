@@ -17,6 +17,7 @@ import anyio
 
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
+from asyncfetch.client.tasks import is_cancelled, wrap_cancelled
 from asyncfetch.client.turns import Turns
 from asyncfetch.client.window import Window
 from asyncfetch.errors import HostUnavailable, InvalidURL
@@ -110,8 +111,12 @@ class Batch:
             self._keep(error)
         finally:
             self._feeding = None
-            self._source_ended = True
-            self._notify()
+            self.end_source()
+
+    def end_source(self) -> None:
+        """Take note that the source gives nothing more."""
+        self._source_ended = True
+        self._notify()
 
     async def _feed_async(self, source: AsyncIterable[str | Request]) -> None:
         entries = aiter(source)
@@ -316,19 +321,6 @@ class Batch:
         await self._done.wait()
         self._results.clear()
         self._result_bytes = 0
-
-
-def is_cancelled() -> bool:
-    """Whether somebody has asked for the end of the running task; otherwise a CancelledError is somebody else's."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def wrap_cancelled(error: asyncio.CancelledError, who: str) -> RuntimeError:
-    """Make an ordinary error of a cancellation that is not ours: it must not end who only came across it."""
-    wrapped = RuntimeError(f"the {who} of the list was cancelled by somebody else")
-    wrapped.__cause__ = error
-    return wrapped
 
 
 def _drop_traceback(error: BaseException | None) -> None:

@@ -9,13 +9,14 @@ import sys
 import textwrap
 import weakref
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import count
 from typing import Any, TypeVar
 
 import anyio
 import pytest
+import uvloop
 
 from asyncfetch import Client, FetchMany, InvalidURL, Limits, Request, Result, Retry, StatusError, Timeouts
 from asyncfetch.testing import (
@@ -35,6 +36,10 @@ T = TypeVar("T")
 
 HOSTS = [f"127.0.0.{n}" for n in range(1, 11)]
 SMALL = Limits(total=20, per_host=6, queued=50, buffered=10)
+LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
+    "asyncio": asyncio.SelectorEventLoop,
+    "uvloop": uvloop.new_event_loop,
+}
 
 
 @pytest.fixture
@@ -896,6 +901,39 @@ def test_the_end_of_the_loop(fault_server: FaultServer, script: str, loop: str) 
         check=False,
     )
     assert (done.stdout, done.stderr, done.returncode) == (PRINTED.get(script, ""), "", 0)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(("host", "robots"), [("127.0.0.1", False), ("localhost", False), ("127.0.0.1", True)])
+def test_the_end_of_the_loop_at_every_step(fault_server: FaultServer, host: str, robots: bool, loop: str) -> None:
+    """At its end a loop cancels all tasks; one that had no first step yet leaves nothing behind and nobody waiting.
+
+    The list is read by a task of its own, which then waits for all to be given back; that must not be for ever.
+    """
+    fault_server.route("/", Reply(200, b"x"))
+    url = fault_server.url().replace("127.0.0.1", host)
+
+    async def end_after(steps: int) -> tuple[Client, asyncio.Task[None]]:
+        client = await Client(robots=robots).__aenter__()
+
+        async def consume() -> None:
+            async with asyncio.timeout(5), client.fetch_many([url] * 20) as results:
+                async for _ in results:
+                    pass
+
+        consumer = asyncio.create_task(consume())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        return client, consumer
+
+    for steps in range(25):
+        with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+            client, consumer = runner.run(end_after(steps))
+        assert consumer.done()
+        assert consumer.cancelled() or consumer.exception() is None
+        assert not client._batches
+        assert client._turns.frontier.in_flight == client.stats.total.in_flight == client.stats.total.queued == 0
+    gc.collect()  # a coroutine that was never awaited is a warning
 
 
 async def test_entries_have_their_turns_as_soon_as_they_are_read(server: FaultServer) -> None:
