@@ -2,18 +2,19 @@
 
 - `client.py`: the public face; `misuse.py` says what callers got wrong; `hosts.py` has what is different for
   hosts
-- `batch.py`: one list with its results; `window.py` reads ahead in it, and what does not fit waits in
-  `overflow.py`, as bytes of `entries.py`; `names.py` looks up the names of its hosts
+- `many.py`: the results of a list, as its caller sees them; `batch.py`: the list itself; `window.py` reads ahead
+  in it, and what does not fit waits in `overflow.py`, as bytes of `entries.py`; `names.py` looks up the names of
+  its hosts
 - `singles.py`: what is no list; `streamed.py`: a body that its caller reads
-- `turns.py` gives turns to tasks; `engine.py` runs one turn over the streams; `fetch.py` is one entry on its
-  way
+- `turns.py` gives turns to tasks, which begin in `tasks.py`; `engine.py` runs one turn over the streams;
+  `fetch.py` is one entry on its way
 - `receiving.py` takes bodies, as fast as `flow.py` allows, into memory or into `sinks.py`
 - `robots.py` asks origins what may be fetched there
 """
 
-from asyncfetch.client.batch import FetchMany
 from asyncfetch.client.client import DEFAULT_HEADERS, Client
 from asyncfetch.client.fetch import SENSITIVE_HEADERS, sensitive_names
+from asyncfetch.client.many import FetchMany
 from asyncfetch.client.sinks import (
     Partial,
     PartialFactory,

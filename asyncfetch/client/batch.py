@@ -11,12 +11,12 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
-from typing import Self
 
 import anyio
 
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
+from asyncfetch.client.tasks import is_cancelled, wrap_cancelled
 from asyncfetch.client.turns import Turns
 from asyncfetch.client.window import Window
 from asyncfetch.errors import HostUnavailable, InvalidURL
@@ -24,7 +24,7 @@ from asyncfetch.result import Request, Result
 from asyncfetch.settings import Limits
 from asyncfetch.url import redacted
 
-__all__ = ["Batch", "FetchMany", "Source"]
+__all__ = ["Batch", "Source"]
 
 Source = Iterable[str | Request] | AsyncIterable[str | Request]
 
@@ -32,7 +32,7 @@ _CLOSING = 1.0  # seconds that a source has to close itself
 
 
 class Batch:
-    """The state of one list; `FetchMany` is its public face.
+    """The state of one list; `FetchMany` (`many.py`) is its public face.
 
     Attributes:
         lane: its queue in the scheduler.
@@ -110,8 +110,12 @@ class Batch:
             self._keep(error)
         finally:
             self._feeding = None
-            self._source_ended = True
-            self._notify()
+            self.end_source()
+
+    def end_source(self) -> None:
+        """Take note that the source gives nothing more."""
+        self._source_ended = True
+        self._notify()
 
     async def _feed_async(self, source: AsyncIterable[str | Request]) -> None:
         entries = aiter(source)
@@ -336,83 +340,8 @@ class Batch:
         self._result_bytes = 0
 
 
-def is_cancelled() -> bool:
-    """Whether somebody has asked for the end of the running task; otherwise a CancelledError is somebody else's."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
-def wrap_cancelled(error: asyncio.CancelledError, who: str) -> RuntimeError:
-    """Make an ordinary error of a cancellation that is not ours: it must not end who only came across it."""
-    wrapped = RuntimeError(f"the {who} of the list was cancelled by somebody else")
-    wrapped.__cause__ = error
-    return wrapped
-
-
 def _drop_traceback(error: BaseException | None) -> None:
     """Drop what nobody will see: a traceback would keep its frames alive, connections and buffers among them."""
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
-
-
-class FetchMany:
-    """The results of a list, to be iterated once: `async for result in client.fetch_many(urls)`.
-
-    Each entry gives one result, in the order in which they end; nothing is raised for a URL. An error of the
-    source itself is raised at the end, after the results of what it gave before.
-
-    Leaving the loop early ends the work: when the iteration is dropped, what is queued is given up and what is in
-    flight is cancelled. To wait until that is done, use it as a context manager or call `aclose`.
-    """
-
-    _batch: Batch | None = None
-    _closed = False
-
-    def __init__(self, start: Callable[[], Batch]) -> None:
-        self._start = start
-
-    def __repr__(self) -> str:
-        """Show how far it is."""
-        return f"<FetchMany {'ended' if self._closed or (self._batch and self._batch.is_done) else 'not ended'}>"
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Result:
-        if self._closed:
-            raise StopAsyncIteration
-        batch = self._batch or self._begin()
-        return batch.take() or await batch.next()
-
-    def _begin(self) -> Batch:
-        if self._batch is None:
-            self._batch = self._start()
-        return self._batch
-
-    def stop(self) -> None:
-        """Start nothing more: the iteration ends when what is in flight has ended.
-
-        Something that would need another turn, for a redirect or a retry, has no result then.
-        """
-        if self._batch is None:
-            self._closed = True
-        else:
-            self._batch.stop()
-
-    async def aclose(self) -> None:
-        """Give up what is queued and in flight, and wait until everything is given back."""
-        self._closed = True
-        if self._batch is not None:
-            await self._batch.aclose()
-
-    async def __aenter__(self) -> Self:
-        self._begin()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-    def __del__(self) -> None:
-        if self._batch is not None and not self._batch.is_done:
-            self._batch.abandon()

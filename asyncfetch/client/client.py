@@ -13,15 +13,17 @@ from typing import Self
 
 import anyio
 
-from asyncfetch.client.batch import Batch, FetchMany, Source
+from asyncfetch.client.batch import Batch, Source
 from asyncfetch.client.engine import Engine, Opened
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts, HostTable
+from asyncfetch.client.many import FetchMany
 from asyncfetch.client.misuse import callable_or_none, check_request, setting
 from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.streamed import StreamedBody
+from asyncfetch.client.tasks import begin
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import InvalidURL, shown
 from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
@@ -163,8 +165,7 @@ class Client:
         """
         self._is_open = False
         self._closing.set()
-        supervisor = self._supervisor
-        if supervisor is None:
+        if (supervisor := self._supervisor) is None:
             return
         try:
             await asyncio.wait((supervisor,))
@@ -339,7 +340,7 @@ class Client:
         batch = Batch(self._turns, self._limits, sink, make=self._make_for_batch, on_done=self._batches.discard)
         batch.partial = partial
         self._batches.add(batch)
-        self._group.start_soon(batch.feed, urls)
+        begin(self._group, batch.feed(urls), batch.end_source)
         return batch
 
     # --- fetches

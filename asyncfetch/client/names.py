@@ -18,6 +18,7 @@ from time import monotonic
 from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.tasks import begin
 from asyncfetch.errors import ConnectTimeout, FetchError
 from asyncfetch.scheduler import CANCELLED, Frontier
 from asyncfetch.streams.pool import Pool
@@ -79,7 +80,7 @@ class Names:
             self._queue.append(origin.host)
             if self._running < self._at_once:
                 self._running += 1
-                self._group.start_soon(self._run)
+                begin(self._group, self._run(), self._end)
         return True
 
     async def _run(self) -> None:
@@ -88,7 +89,10 @@ class Names:
             while self._queue:
                 await self._look_up(self._queue.popleft())
         finally:
-            self._running -= 1
+            self._end()
+
+    def _end(self) -> None:
+        self._running -= 1
 
     async def _look_up(self, name: str) -> None:
         first = self._waiting[name][0]

@@ -24,6 +24,7 @@ from anyio.abc import TaskGroup
 from asyncfetch.client.fetch import Fetch, FieldPairs
 from asyncfetch.client.singles import Singles
 from asyncfetch.client.streamed import StreamedBody
+from asyncfetch.client.tasks import begin
 from asyncfetch.errors import Cancelled, FetchError, InvalidRedirect, RobotsDisallowed
 from asyncfetch.result import Request, Response, Result
 from asyncfetch.scheduler import Lane
@@ -121,12 +122,15 @@ class Robots:
         self._wanted.append(origin)
         if self._tasks < self._most_tasks:
             self._tasks += 1
-            self._group.start_soon(self._ask_all)
+            begin(self._group, self._ask_all(), self._end)
 
     async def _ask_all(self) -> None:
         """Ask one origin after another, as long as there are some."""
         while self._wanted:
             await self._learn(self._wanted.popleft())
+        self._end()
+
+    def _end(self) -> None:
         self._tasks -= 1
 
     async def _learn(self, origin: Origin) -> None:

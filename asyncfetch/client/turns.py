@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.names import Names
+from asyncfetch.client.tasks import begin
 from asyncfetch.errors import FetchError, HostUnavailable
 from asyncfetch.result import Result
 from asyncfetch.scheduler import ANSWERED, CANCELLED, Frontier, Host, Lane, Outcome
@@ -241,7 +243,7 @@ class Turns:
             if not resting.done():  # done means that its worker is being cancelled
                 resting.set_result(fetch)
                 return
-        self._group.start_soon(self._work, fetch)
+        begin(self._group, self._work(fetch), partial(self._pass_on, fetch))
 
     # --- shortage of descriptors
 
@@ -323,7 +325,7 @@ class Turns:
             raise
 
     def _pass_on(self, fetch: Fetch) -> None:
-        """Put a turn back that came to a worker in the moment of its end."""
+        """Put a turn back that came to a worker in the moment of its end, or to one that never began."""
         self.release(fetch, fetch.host, CANCELLED)
         self.again(fetch, 0.0)
 

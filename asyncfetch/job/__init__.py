@@ -6,7 +6,7 @@
 - `plan` only looks at it, and counts with `distinct`
 - `runner` lets the client fetch it and knows its `ends`; `preparing` looks at every entry first, with the
   records of an `earlier` run
-- `recorder` writes in batches: bodies through `bodies`, then their lines through `journal`; `filesink` takes a
+- `recorder` writes in `batches`: bodies through `bodies`, then their lines through `journal`; `filesink` takes a
   body, `names` and `naming` say what it is called, `folders` and `opening` keep to the directory, `saving` and
   `partials` leave no orphan of it and no beginning behind
 - `outcome` is what is left to say, `errors` what can end a run

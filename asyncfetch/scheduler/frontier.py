@@ -207,11 +207,7 @@ class Frontier(Generic[T]):
         lanes = self._lanes
         while (lane := lanes.first) is not None and (queue := lane.next_queue()) is not None:
             host = queue.host
-            if (
-                host.in_flight < host.limit
-                and host.paused_until <= now
-                and (host.called is None or host.called is queue)
-            ):
+            if host.may_go(now) and (host.called is None or host.called is queue):
                 lanes.first = lane.after
                 return self._give(queue, host, now)
             self._park(queue)

@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import sys
+from time import monotonic
 
 from asyncfetch.testing.request import MalformedRequestError
 from asyncfetch.testing.tls import ServerTLS
@@ -107,17 +108,19 @@ class Wire:
         await self._writer.drain()
 
     async def pause(self, seconds: float) -> None:
-        """Wait `seconds`, or until the client leaves. A client that ends only its sending side has left, too.
+        """Wait `seconds` at least, or until the client leaves. Who ends only the sending side has left, too.
 
         Raises:
             ConnectionError: the client left.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while len(self._received) < _MAX_AHEAD:
-                    if not await self._receive():
-                        raise ConnectionResetError("the client left")
-                await asyncio.sleep(seconds)
+        until = monotonic() + seconds
+        while (left := until - monotonic()) > 0:  # uvloop's timers may be a millisecond early
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    while len(self._received) < _MAX_AHEAD:
+                        if not await self._receive():
+                            raise ConnectionResetError("the client left")
+                    await asyncio.sleep(left)
 
     async def until_left(self) -> None:
         """Drop whatever the client sends until it leaves."""

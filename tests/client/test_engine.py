@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator
 from random import Random
+from time import monotonic
 
 import anyio
 import pytest
@@ -110,6 +111,7 @@ class TestRetries:
         assert (result.status, result.attempts) == (status, 1)
         assert isinstance(result.error, StatusError)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("failure", "error"),
         [(CUT, IncompleteMessage), (Script(Reset()), IncompleteMessage), (Script(Silence()), HeadTimeout)],
@@ -119,7 +121,8 @@ class TestRetries:
         self, server: FaultServer, failure: Script, error: type[Exception]
     ) -> None:
         """What broke or took too long is tried again, on a new connection; the last error is raised."""
-        async with Client(retry=AT_ONCE, timeouts=Timeouts(head=0.02)) as client:
+        head = 0.2 if error is HeadTimeout else 30.0
+        async with Client(retry=AT_ONCE, timeouts=Timeouts(head=head)) as client:
             server.route("/", failure)
             with pytest.raises(error):
                 await client.get(server.url())
@@ -151,7 +154,8 @@ class TestRetries:
         server.route("/b", Sequence(CUT, Reply(200, b"x")))
         (result,) = await fetch(client, server.url())
         assert (result.ok, result.attempts) == (True, 2)
-        assert (result.timings.total or 1) < 0.2
+        _, ended, _, _ = server.seen.log
+        assert (result.timings.total or 60) < monotonic() - ended.time
 
     async def test_hold_no_place_while_they_wait(self, server: FaultServer) -> None:
         """The only place there is serves others during a back-off."""
@@ -532,7 +536,8 @@ class TestOutcomes:
         server.route("/", Reply(200, b"x", delay=0.03))
         async with Client(limits=Limits(total=1)) as client:
             first, second = await fetch(client, server.url(), server.url())
-        assert (first.timings.queue or 0) < 0.03 <= (second.timings.queue or 0)
+        assert (first.timings.queue or 0) < (second.timings.queue or 0)
+        assert (second.timings.queue or 0) >= 0.03
 
 
 SHORTAGE = """
@@ -615,7 +620,7 @@ def run_script(script: str, *arguments: str) -> str:
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *arguments],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr

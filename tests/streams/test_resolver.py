@@ -22,6 +22,7 @@ from asyncfetch.errors import FetchError, NameNotFound, ResolutionFailed
 from asyncfetch.settings import Network
 from asyncfetch.streams import resolver as resolver_module
 from asyncfetch.streams.resolver import AddrInfo, Resolver
+from tests.soon import SOON
 
 V4 = socket.AF_INET
 V6 = socket.AF_INET6
@@ -200,10 +201,11 @@ async def test_name_is_looked_up_once_for_all_ports(make_resolver: Make) -> None
     assert names.hosts == ["a.test"]
 
 
+@pytest.mark.slow
 async def test_knows_what_needs_no_look_up(make_resolver: Make) -> None:
     """Addresses, names with an override for the port, and what is in the cache, good or bad, for its time."""
     names = Names({"no.test": socket.gaierror(socket.EAI_NONAME, "no such name")})
-    resolver = make_resolver(names, overrides={"o.test:80": "192.0.2.9"}, name_ttl=0.05)
+    resolver = make_resolver(names, overrides={"o.test:80": "192.0.2.9"}, name_ttl=0.5)
     assert all(resolver.knows(host, 80) for host in ("127.0.0.1", "::1", "fe80::1%lo", "o.test"))
     assert not any(resolver.knows(host, 81) for host in ("a.test", "o.test", "no.test"))
     await resolver.resolve("a.test", 80)
@@ -211,7 +213,7 @@ async def test_knows_what_needs_no_look_up(make_resolver: Make) -> None:
         await resolver.resolve("no.test", 80)
     assert resolver.knows("a.test", 81)
     assert resolver.knows("no.test", 81)
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(0.51)
     assert not resolver.knows("a.test", 81)
 
 
@@ -226,15 +228,16 @@ async def test_answers_expire(make_resolver: Make) -> None:
     assert names.hosts == ["a.test", "a.test"]
 
 
+@pytest.mark.slow
 async def test_failures_are_kept_for_a_shorter_time(make_resolver: Make) -> None:
     """A dead name costs one look-up for `failure_ttl`, however long good names are kept."""
     names = Names({"a.test": socket.gaierror(socket.EAI_NONAME, "no such name")})
-    resolver = make_resolver(names, name_ttl=60, failure_ttl=0.03)
+    resolver = make_resolver(names, name_ttl=60, failure_ttl=0.5)
     for _ in range(3):
         with pytest.raises(NameNotFound):
             await resolver.resolve("a.test", 80)
     assert len(names.calls) == 1
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.51)
     del names.known["a.test"]
     assert await resolver.resolve("a.test", 80)
     assert len(names.calls) == 2
@@ -500,7 +503,7 @@ async def test_close_ends_idle_threads(make_resolver: Make) -> None:
     await asyncio.gather(*(resolver.resolve(f"{number}.test", 80) for number in range(20)))
     started = time.monotonic()
     resolver.close()
-    assert time.monotonic() - started < 0.1
+    assert time.monotonic() - started < SOON
     assert resolver_threads() == []
     resolver.close()
 
@@ -514,7 +517,7 @@ async def test_close_waits_for_no_stuck_look_up(make_resolver: Make) -> None:
         await until(lambda: len(names.calls) == 2)
         started = time.monotonic()
         resolver.close()
-        assert time.monotonic() - started < 0.2
+        assert time.monotonic() - started < SOON
         assert len(resolver_threads()) == 2
     for thread in resolver_threads():
         thread.join(1)
@@ -599,9 +602,9 @@ print(time.time())
 
 @pytest.mark.slow
 def test_stuck_look_up_does_not_delay_the_exit() -> None:
-    """A program with a stuck look-up exits within a second of its end."""
+    """A program with a stuck look-up exits at its end."""
     out = subprocess.run([sys.executable, "-c", STUCK], check=True, capture_output=True, timeout=20).stdout
-    assert time.time() - float(out) < 1.0
+    assert time.time() - float(out) < SOON
 
 
 async def test_idle_threads_keep_nothing_alive(make_resolver: Make) -> None:

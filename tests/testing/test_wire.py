@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from time import monotonic
 
 import pytest
 
@@ -72,6 +73,18 @@ async def test_reset_does_not_wait_for_a_client_that_does_not_read(monkeypatch: 
             await wire.wait_closed()
             with pytest.raises(ConnectionResetError):
                 _received_all(client)
+
+
+async def test_a_pause_is_never_too_short() -> None:
+    """Whatever the loop makes of a fraction of a millisecond."""
+    wire, client = await _wire()
+    with client:
+        for seconds in (0.0004, 0.0014, 0.0104):
+            began = monotonic()
+            await wire.pause(seconds)
+            assert monotonic() - began >= seconds
+        wire.close()
+        await wire.wait_closed()
 
 
 @pytest.mark.parametrize("cut", range(1, 24))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from typing import Any
 
 import msgspec
@@ -28,8 +28,7 @@ _EXPECTED = {
     "sha256": "text",
     "max_time": "a number of seconds",
 }
-_WHERE = re.compile(r"at `\$\.([^`\[]+)")
-_MALFORMED = re.compile(r"JSON is malformed: (.*)")
+_NULL = msgspec.Raw(b"null")
 
 
 class JsonLines(LineSplitter):
@@ -47,8 +46,11 @@ class JsonLines(LineSplitter):
         self._url_field = url_field
         self._is_first = True
         names = [field for field in FIELDS if field != url_field]
-        fields = [("url", str | None, None), *((name, _TYPES[name], None) for name in names)]
+        self._types: dict[str, Any] = {"url": str | None, **{name: _TYPES[name] for name in names}}
+        fields = [(name, kind, None) for name, kind in self._types.items()]
         self._decoder = msgspec.json.Decoder(msgspec.defstruct("Fields", fields, rename={"url": url_field}))
+        unread = [(name, msgspec.Raw, _NULL) for name in self._types]
+        self._splitter = msgspec.json.Decoder(msgspec.defstruct("Unread", unread, rename={"url": url_field}))
         anything = [("url", Any, None), *((name, Any, None) for name in names if name == "id")]
         self._lenient = msgspec.json.Decoder(msgspec.defstruct("Anything", anything, rename={"url": url_field}))
 
@@ -66,20 +68,10 @@ class JsonLines(LineSplitter):
         if self._is_first and line.startswith(b"["):
             raise Unreadable("is a JSON array, but one object a line is expected (jq -c '.[]' makes such lines)")
         self._is_first = False
-        raw = line.decode("latin-1")
         try:
             fields = msgspec.structs.asdict(self._decoder.decode(line))
-        except UnicodeDecodeError:
-            return bad_row(number, raw, "the row is not UTF-8")
-        except RecursionError:
-            return bad_row(number, raw, "the row is nested too deeply")
-        except msgspec.ValidationError as error:
-            return self._with_fault(number, line, self._describe(error))
-        except msgspec.MsgspecError as error:
-            malformed = _MALFORMED.match(str(error))
-            return bad_row(
-                number, raw, f"the row is not JSON: {malformed[1] if malformed else 'it ends too early'}"
-            )
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return self._with_fault(number, line, self._find_fault(line))
         url = (fields.pop("url") or "").strip()
         if not url:
             return self._with_fault(number, line, f"the row has no URL in {shown(self._url_field)}")
@@ -87,23 +79,51 @@ class JsonLines(LineSplitter):
         return checked_row(Row(number, url, "", raw, **fields))
 
     def _with_fault(self, number: int, line: bytes, fault: str) -> Row:
-        """Return a row that is JSON but cannot be fetched, with the URL and the id that it has all the same."""
+        """Return a row that cannot be fetched, with the URL and the id that it has all the same if it is JSON."""
         raw = line.decode("latin-1")
         try:
             fields = msgspec.structs.asdict(self._lenient.decode(line))
-        except (msgspec.MsgspecError, RecursionError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return bad_row(number, raw, fault)
         url, given = fields["url"], fields.get("id")
         is_known = isinstance(given, str | int) and not isinstance(given, bool)
         text = url.strip() if isinstance(url, str) else ""
         return Row(number, text, fault, raw, given if is_known else None)
 
-    def _describe(self, error: msgspec.ValidationError) -> str:
-        """Say it in our words."""
-        where = _WHERE.search(str(error))
-        if where is None:
+    def _find_fault(self, line: bytes) -> str:
+        """Say what is wrong with a row; how a library puts it changes from release to release."""
+        try:
+            line.decode()
+            fields = msgspec.structs.asdict(self._splitter.decode(line))
+            return self._find_faulty_field(fields) or "the row has a field twice"
+        except UnicodeDecodeError:
+            return "the row is not UTF-8"
+        except RecursionError:
+            return "the row is nested too deeply"
+        except msgspec.ValidationError:
             return "the row is not a JSON object"
-        name = where[1]
-        if name in _EXPECTED and name != self._url_field:
-            return f"the field {name} is not {_EXPECTED[name]}"
-        return f"the URL in {shown(self._url_field)} is not text"
+        except msgspec.MsgspecError:
+            return f"the row is not JSON: {_where_malformed(line)}"
+
+    def _find_faulty_field(self, fields: dict[str, msgspec.Raw]) -> str | None:
+        for name, raw in fields.items():
+            try:
+                msgspec.json.decode(raw, type=self._types[name])
+            except msgspec.ValidationError:
+                if name == "url":
+                    return f"the URL in {shown(self._url_field)} is not text"
+                return f"the field {name} is not {_EXPECTED[name]}"
+        return None
+
+
+def _where_malformed(line: bytes) -> str:
+    """Say where a row ceases to be JSON."""
+    try:
+        json.loads(line.decode())
+    except json.JSONDecodeError as error:
+        if error.pos < len(error.doc):
+            return f"something else is expected at character {error.pos + 1}"
+        return "it ends too early"
+    except (ValueError, RecursionError):
+        pass
+    return "it has a value that JSON does not know"
