@@ -260,8 +260,7 @@ class Client:
             FetchError: there is no complete response; see `asyncfetch.errors` for each kind. A method or a header
                 that cannot be sent is `InvalidURL`.
             RuntimeError: the client is not open.
-            TypeError: `url` is neither text nor a Request, or is a Request beside other arguments; or one of these
-                is of another type.
+            TypeError: an argument is of another type, or stands beside a Request.
             ValueError: `max_body` is negative.
         """
         fetch = self._begin_single(as_request(url, method, headers, timeouts, follow_redirects, max_body))
@@ -326,10 +325,11 @@ class Client:
 
         Raises:
             RuntimeError: the client is not open.
-            TypeError: `urls` is a single string, or `sink` cannot be called.
+            TypeError: `urls` is a single string, or `sink` or `partial` cannot be called.
         """
         self._check_open()
         callable_or_none("sink", sink, "a callable that is given request and response")
+        callable_or_none("partial", partial, "a callable that is given the request")
         if isinstance(urls, str | bytes):
             raise TypeError("fetch_many takes an iterable of URLs, not a single one; see get")
         return FetchMany(lambda: self._begin_batch(urls, sink, partial))

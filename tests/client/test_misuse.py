@@ -114,6 +114,14 @@ async def test_a_sink_is_made_by_a_callable(sink: Any) -> None:
             client.fetch_many([], sink=sink)
 
 
+@pytest.mark.parametrize("partial", ["file", 5])
+async def test_a_beginning_is_found_by_a_callable(partial: Any) -> None:
+    """A beginning itself, given once for all, is taken for a mistake, too."""
+    async with Client() as client:
+        with pytest.raises(TypeError, match="partial takes a callable that is given the request, not "):
+            client.fetch_many([], partial=partial)
+
+
 FIELDS = "headers are a mapping of names to values, or (name, value) pairs"
 MISTAKES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"timeouts": 5}, TypeError, "timeouts takes Timeouts(...), not 5"),
@@ -153,6 +161,7 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"guard": "public"}, "guard takes a callable, such as AddressGuard(public_only=True), not 'public'"),
     ({"trace": 5}, "trace takes Trace(...), not 5"),
     ({"sensitive_headers": [1]}, "sensitive_headers takes names, not 1"),
+    ({"hosts": 5}, "hosts takes a mapping of patterns to HostSettings, or a callable, not 5"),
 ]
 
 
