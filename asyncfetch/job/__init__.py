@@ -24,7 +24,7 @@ from asyncfetch.job.earlier import Earlier
 from asyncfetch.job.ends import DEADLINE, MAX_FAILURES, TAIL_RATE, Ends, TailSeen
 from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
 from asyncfetch.job.inputs import InputSettings
-from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
+from asyncfetch.job.jobfile import Remembered, missing_job_file, read_job_file
 from asyncfetch.job.journal import Journal, open_journal
 from asyncfetch.job.naming import Naming, check_template
 from asyncfetch.job.outcome import JobOutcome
@@ -64,7 +64,7 @@ __all__ = [
     "TailSeen",
     "check_template",
     "compact",
-    "job_file_of",
+    "missing_job_file",
     "open_journal",
     "open_sources",
     "read_job_file",
