@@ -380,7 +380,7 @@ class Client:
         Raises:
             InvalidURL: it cannot be fetched.
             TypeError: what it brings along is of another type than it takes.
-            ValueError: its `max_body` is negative, or its `max_time` is none.
+            ValueError: its `max_body` is negative, or its `max_time` or `sha256` is none.
         """
         if request.invalid:
             raise InvalidURL(request.invalid)
@@ -389,7 +389,7 @@ class Client:
         fetch = Fetch(lane, request, index, Url.parse(request.url))
         fetch.blocks, fetch.timeouts = self._hosts.blocks, self._timeouts
         has_times = request.timeouts is not None or request.max_time is not None
-        if has_times or request.max_body is not None:
+        if has_times or request.max_body is not None or request.sha256 is not None:
             check_request(request)
         if has_times or self._hosts.are_special or request.headers is not None:
             self._hosts.dress(fetch)

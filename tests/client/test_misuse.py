@@ -173,6 +173,29 @@ def test_settings_of_another_type(given: dict[str, Any], sentence: str) -> None:
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize(
+    ("digest", "kind", "sentence"),
+    [
+        (b"0" * 64, TypeError, f"sha256 is a text of 64 hexadecimal digits, not {b'0' * 64!r}"),
+        ("0" * 63, ValueError, f"sha256 is 64 hexadecimal digits, not {'0' * 63!r}"),
+        ("0" * 64 + "\n", ValueError, f"sha256 is 64 hexadecimal digits, not {'0' * 64 + chr(10)!r}"),
+        ("sha256:", ValueError, "sha256 is 64 hexadecimal digits, not 'sha256:'"),
+    ],
+)
+async def test_digests_that_are_none(
+    server: FaultServer, digest: Any, kind: type[Exception], sentence: str
+) -> None:
+    """No body has such a digest: said before anything is sent, not as `body.checksum` of each one."""
+    entry = Request(server.url(), sha256=digest)
+    async with Client(retry=ONCE) as client:
+        with pytest.raises(kind) as caught:
+            await client.get(entry)
+        assert str(caught.value) == sentence
+        with pytest.raises(kind):
+            [result async for result in client.fetch_many([entry])]
+    assert server.seen.connections == 0
+
+
 async def test_what_a_program_logs_of_a_client(server: FaultServer) -> None:
     """Client, list and statistics show how far they are, and nothing that was given to them."""
     client = Client(headers={"Authorization": "hush"}, guard=AddressGuard(), retry=ONCE)
