@@ -69,17 +69,12 @@ class JsonLines(LineSplitter):
         raw = line.decode("latin-1")
         try:
             fields = msgspec.structs.asdict(self._decoder.decode(line))
-        except UnicodeDecodeError:
-            return bad_row(number, raw, "the row is not UTF-8")
         except RecursionError:
             return bad_row(number, raw, "the row is nested too deeply")
         except msgspec.ValidationError as error:
             return self._with_fault(number, line, self._describe(error))
-        except msgspec.MsgspecError as error:
-            malformed = _MALFORMED.match(str(error))
-            return bad_row(
-                number, raw, f"the row is not JSON: {malformed[1] if malformed else 'it ends too early'}"
-            )
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return bad_row(number, raw, _why_no_json(line, error))
         url = (fields.pop("url") or "").strip()
         if not url:
             return self._with_fault(number, line, f"the row has no URL in {shown(self._url_field)}")
@@ -107,3 +102,13 @@ class JsonLines(LineSplitter):
         if name in _EXPECTED and name != self._url_field:
             return f"the field {name} is not {_EXPECTED[name]}"
         return f"the URL in {shown(self._url_field)} is not text"
+
+
+def _why_no_json(line: bytes, error: Exception) -> str:
+    """Say it in our words; that a text is not UTF-8, msgspec says in another way in each of its versions."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return "the row is not UTF-8"
+    malformed = _MALFORMED.match(str(error))
+    return f"the row is not JSON: {malformed[1] if malformed else 'it ends too early'}"
