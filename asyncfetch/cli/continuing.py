@@ -14,7 +14,7 @@ from typing import Any
 
 from asyncfetch.cli.exits import UsageProblem
 from asyncfetch.cli.secrets import is_secret
-from asyncfetch.job import JobError, job_file_of, read_job_file
+from asyncfetch.job import JobError, missing_job_file, read_job_file
 from asyncfetch.url import redacted
 
 __all__ = ["command_to_go_on", "remembered_options", "results_of", "settings_for", "try_again"]
@@ -91,7 +91,7 @@ def remembered_options(options: Options, given: set[str]) -> dict[str, Any]:
     is_begun = Path(results).is_file() and Path(results).stat().st_size > 0
     if remembered is None or (has_input and not is_begun):
         if is_begun and not has_input:
-            raise UsageProblem(f"the job file {str(job_file_of(results))!r} is missing: give the sources again")
+            raise UsageProblem(str(missing_job_file(results)))
         return dict(options)
     return _merged(options, given, remembered.settings)
 

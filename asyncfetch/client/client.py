@@ -261,8 +261,7 @@ class Client:
             FetchError: there is no complete response; see `asyncfetch.errors` for each kind. A method or a header
                 that cannot be sent is `InvalidURL`.
             RuntimeError: the client is not open.
-            TypeError: `url` is neither text nor a Request, or is a Request beside other arguments; or one of these
-                is of another type.
+            TypeError: an argument is of another type, or stands beside a Request.
             ValueError: `max_body` is negative.
         """
         fetch = self._begin_single(as_request(url, method, headers, timeouts, follow_redirects, max_body))
@@ -327,10 +326,11 @@ class Client:
 
         Raises:
             RuntimeError: the client is not open.
-            TypeError: `urls` is a single string, or `sink` cannot be called.
+            TypeError: `urls` is a single string, or `sink` or `partial` cannot be called.
         """
         self._check_open()
         callable_or_none("sink", sink, "a callable that is given request and response")
+        callable_or_none("partial", partial, "a callable that is given the request")
         if isinstance(urls, str | bytes):
             raise TypeError("fetch_many takes an iterable of URLs, not a single one; see get")
         return FetchMany(lambda: self._begin_batch(urls, sink, partial))
@@ -356,7 +356,7 @@ class Client:
         Raises:
             InvalidURL: it cannot be fetched.
             TypeError: what it brings along is of another type than it takes.
-            ValueError: its `max_body` is negative, or its `max_time` is none.
+            ValueError: its `max_body` is negative, or its `max_time` or `sha256` is none.
         """
         if request.invalid:
             raise InvalidURL(request.invalid)
@@ -365,7 +365,7 @@ class Client:
         fetch = Fetch(lane, request, index, Url.parse(request.url))
         fetch.blocks, fetch.timeouts = self._hosts.blocks, self._timeouts
         has_times = request.timeouts is not None or request.max_time is not None
-        if has_times or request.max_body is not None:
+        if has_times or request.max_body is not None or request.sha256 is not None:
             check_request(request)
         if has_times or self._hosts.are_special or request.headers is not None:
             self._hosts.dress(fetch)

@@ -19,7 +19,7 @@ from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts
 from asyncfetch.client.receiving import Opened, Receiver
-from asyncfetch.client.sinks import Partial, abort
+from asyncfetch.client.sinks import Partial, PartialFactory, abort
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import (
     Cancelled,
@@ -121,7 +121,7 @@ class Engine:
         if fetch.timings.queue is None:
             fetch.timings.queue = began - fetch.added
             if fetch.batch is not None and fetch.batch.partial is not None:
-                fetch.partial = fetch.batch.partial(fetch.request)
+                fetch.partial = self._find_beginning(fetch, fetch.batch.partial)
         if not fetch.load:
             return self._refuse(fetch, host, began)
         if not fetch.history:
@@ -140,6 +140,14 @@ class Engine:
             return self._failed(fetch, host, began, error)
         except BaseException:
             self._turns.release(fetch, host, CANCELLED)
+            raise
+
+    def _find_beginning(self, fetch: Fetch, find: PartialFactory) -> Partial | None:
+        """Ask the list for the beginning of a body; what that raises is the list's, and frees the turn's places."""
+        try:
+            return find(fetch.request)
+        except BaseException:
+            self._turns.release(fetch, fetch.host, CANCELLED)
             raise
 
     def close(self, opened: Opened) -> Result:

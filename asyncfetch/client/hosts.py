@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from asyncfetch.client.fetch import Fetch, FieldBlocks, FieldPairs, merge_fields
+from asyncfetch.client.misuse import callable_or_none
 from asyncfetch.errors import InvalidURL, shown
 from asyncfetch.settings import HostSettings, Timeouts
 from asyncfetch.url import Url
@@ -61,7 +62,7 @@ class Hosts:
 
         Raises:
             ValueError: a pattern is none, or a header cannot be sent.
-            TypeError: what is given for a pattern are no HostSettings.
+            TypeError: the table is neither a mapping nor a callable, or has other things than HostSettings.
         """
         self.blocks = FieldBlocks(pairs, sensitive)
         self.timeouts = timeouts
@@ -77,7 +78,7 @@ class Hosts:
         if isinstance(table, Mapping):
             self._by_pattern = {_checked(pattern): self._make(own) for pattern, own in table.items()}
         else:
-            self._ask = table
+            self._ask = callable_or_none("hosts", table, "a mapping of patterns to HostSettings, or a callable")
 
     def settings(self, key: str) -> HostSettings | None:
         """Return what is different for a host, by its key `host:port`."""

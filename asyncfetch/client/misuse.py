@@ -6,6 +6,7 @@ Type checkers find the same. No value is told that may be a secret, such as that
 from __future__ import annotations
 
 import inspect
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncfetch.settings import Timeouts
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["callable_or_none", "check_fields", "check_request", "check_sink", "explain_sink", "setting"]
 
 _T = TypeVar("_T")
+_SHA256 = re.compile("[0-9A-Fa-f]{64}")
 _SINK_METHODS = ("write", "finish", "abort")
 _WANTED_OF_SINKS = "a sink is an object with the async methods write, finish and abort"
 
@@ -65,7 +67,7 @@ def check_request(request: Request) -> None:
 
     Raises:
         TypeError: one is of another type.
-        ValueError: `max_body` is negative, or `max_time` is no time.
+        ValueError: `max_body` is negative, `max_time` is no time, or `sha256` no such digest.
     """
     setting("timeouts", request.timeouts, Timeouts)
     seconds = request.max_time
@@ -78,6 +80,11 @@ def check_request(request: Request) -> None:
         raise TypeError(f"max_body is a number of bytes, not {most!r}")
     if most is not None and most < 0:
         raise ValueError(f"max_body is a number of bytes from 0 on, not {most}")
+    digest = request.sha256
+    if digest is not None and not isinstance(digest, str):
+        raise TypeError(f"sha256 is a text of 64 hexadecimal digits, not {digest!r}")
+    if digest is not None and not _SHA256.fullmatch(digest):
+        raise ValueError(f"sha256 is 64 hexadecimal digits, not {digest!r}")
 
 
 def check_sink(sink: object) -> None:

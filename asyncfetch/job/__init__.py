@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from asyncfetch.job.ends import DEADLINE, MAX_FAILURES, TAIL_RATE, Ends, TailSeen
     from asyncfetch.job.errors import JobError, JournalError, JournalExists, OutputClosed, OutputError, SourceError
     from asyncfetch.job.inputs import InputSettings
-    from asyncfetch.job.jobfile import Remembered, job_file_of, read_job_file
+    from asyncfetch.job.jobfile import Remembered, missing_job_file, read_job_file
     from asyncfetch.job.journal import Journal, open_journal
     from asyncfetch.job.naming import Naming, check_template
     from asyncfetch.job.outcome import JobOutcome
@@ -67,7 +67,7 @@ __all__ = [
     "Sources",
     "TailSeen",
     "check_template",
-    "job_file_of",
+    "missing_job_file",
     "open_journal",
     "open_sources",
     "read_job_file",
@@ -80,7 +80,7 @@ _HOMES = {
     "asyncfetch.job.ends": "DEADLINE MAX_FAILURES TAIL_RATE Ends TailSeen",
     "asyncfetch.job.errors": "JobError JournalError JournalExists OutputClosed OutputError SourceError",
     "asyncfetch.job.inputs": "InputSettings",
-    "asyncfetch.job.jobfile": "Remembered job_file_of read_job_file",
+    "asyncfetch.job.jobfile": "Remembered missing_job_file read_job_file",
     "asyncfetch.job.journal": "Journal open_journal",
     "asyncfetch.job.naming": "Naming check_template",
     "asyncfetch.job.outcome": "JobOutcome",

@@ -19,7 +19,7 @@ from asyncfetch.job.errors import JobFileError, reason_of
 from asyncfetch.job.fingerprint import Covered, Fingerprint
 from asyncfetch.job.opening import open_patiently
 
-__all__ = ["JobFile", "Remembered", "compacted_file_of", "job_file_of", "read_job_file"]
+__all__ = ["JobFile", "Remembered", "compacted_file_of", "job_file_of", "missing_job_file", "read_job_file"]
 
 _VERSION = 1
 _SUFFIX = ".job.json"
@@ -70,6 +70,14 @@ def read_job_file(results: str | os.PathLike[str]) -> Remembered | None:
     if remembered.v != _VERSION:
         raise JobFileError(str(path), "was written by another version of asyncfetch")
     return remembered
+
+
+def missing_job_file(results: str | os.PathLike[str]) -> JobFileError:
+    """Return why a results file with records in it cannot be gone on with if it has no job file."""
+    return JobFileError(
+        str(job_file_of(results)),
+        "is missing, so nobody knows whether the list is still the same: begin anew with another -o",
+    )
 
 
 class JobFile:

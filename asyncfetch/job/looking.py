@@ -26,7 +26,9 @@ from asyncfetch.url import redacted
 
 __all__ = ["Look", "Source"]
 
-_LIKE_A_HOST = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?(?:/.*)?|localhost(?::\d+)?(?:/.*)?", re.IGNORECASE)
+_LIKE_A_HOST = re.compile(
+    r"(?:(?:[a-z0-9-]+\.)+[a-z]{2,}|(?:\d{1,3}\.){3}\d{1,3}|localhost)(?::\d+)?(?:/.*)?", re.IGNORECASE
+)
 _LIKE_A_FILE = re.compile(r"[^/]*\.(?:txt|te?xt|csv|tsv|jsonl?|gz|zst|xml|li?st|urls?|dat|log)", re.IGNORECASE)
 
 

@@ -18,7 +18,9 @@ credentials or the fragment. For those, and where something else is in the way, 
 
 Every part of a name has at most 200 bytes of UTF-8, the whole at most 1000 and 32 directories. No part is `.` or
 `..`, begins with a dot or a dash, ends with a dot or a blank, contains a slash, a backslash, a control character or
-anything else that a shell or Windows gives a meaning, or is one of Windows' device names (CON, NUL, COM1 ...).
+anything else that a shell or Windows gives a meaning, or is one of Windows' device names (CON, NUL, COM1 ...). And
+none ends like what a job keeps beside its results file, which may be anywhere below the directory for bodies: that
+is written over, and removed, without a question.
 """
 
 from __future__ import annotations
@@ -61,6 +63,7 @@ _PLAIN_FOLDER = re.compile(rf"https?://({_HOST})((?:/{_FOLDER})*)/")
 _PLAIN_FILE = re.compile(_FILE)
 _FOLDERS_REMEMBERED = 4096
 _EXTENSION = re.compile(r"(?<=.)(?:\.tar)?\.[A-Za-z0-9]{1,10}\Z")
+_LIKE_OURS = re.compile(r"\.(?:job\.(?:json(?:\.part)?|saving|parts)|compact\.part)(?=/|$)", re.IGNORECASE)
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+=,@~-")
 
 
@@ -103,7 +106,7 @@ def _name_of(url: Url) -> BodyName:
 def _plain_name(url: str) -> BodyName | None:
     """Return the name of a plain URL; what matches is a URL in its normal form already."""
     above, slash, file = url.rpartition("/")
-    if len(url) > _PLAIN_MOST or (file and not _PLAIN_FILE.fullmatch(file)):
+    if len(url) > _PLAIN_MOST or (file and not _PLAIN_FILE.fullmatch(file)) or _LIKE_OURS.search(url):
         return None
     folder = _plain_folder(above + slash)
     return None if folder is None else BodyName(folder, *split_extension(file or "index"))
@@ -138,7 +141,7 @@ def mark_of(text: str) -> str:
 
 def _folders(host: str, parts: list[str]) -> list[str]:
     """Return the directories, as many from the first one as there is room for."""
-    plain = _PLAIN_HOST.fullmatch(host)
+    plain = _PLAIN_HOST.fullmatch(host) and not _LIKE_OURS.search(host)
     first = host.replace(":", "+") if plain else safe_part(host.replace("[", "").replace("]", ""))
     return [first, *within_bounds([safe_part(part) for part in parts[: _FOLDERS_MOST - 1]])]
 
@@ -159,6 +162,8 @@ def safe_part(text: str) -> str:
     part = clipped(known, _CUT_TO) if len(known.encode()) > PART_MOST else known
     if part[:1] in {"", ".", "-"} or _DEVICE.match(part):
         part = "_" + part.lstrip(".-")
+    if _LIKE_OURS.search(part):
+        return clipped(part, PART_MOST - 1) + "_"
     return part.removesuffix(".") + "_" if part.endswith(".") else part
 
 

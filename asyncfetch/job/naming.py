@@ -37,8 +37,8 @@ _PIECE = re.compile(r"\{(" + "|".join(PLACEHOLDERS) + r")\}")
 _BRACES = re.compile(r"\{[^{}]*\}?|\}")
 _TELLING = frozenset({"n", "name", "sha256"})
 _CUT_TO = 150
-# what lies beside a results file, and must not be taken for that, if both are in one directory
-_LIKE_OURS = re.compile(r"\.(?:part|job\.json|job\.saving|job\.parts)$", re.IGNORECASE)
+# whatever looks unfinished beside a results file is no body
+_LIKE_OURS = re.compile(r"\.part$", re.IGNORECASE)
 # `{n}` at the begin or the end of a part, apart from other digits: then a name belongs to one position only
 _NUMBERED = re.compile(r"(?:^|/)\{n\}(?:\{ext\})?(?:$|/|[^0-9{])|[^0-9}]\{n\}(?:\{ext\})?(?:$|/)")
 

@@ -12,9 +12,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Self
 
 from asyncfetch.errors import shown
-from asyncfetch.job.errors import JobFileError, SourceError
+from asyncfetch.job.errors import SourceError
 from asyncfetch.job.fingerprint import Covered, Fingerprint, InputDiffers
-from asyncfetch.job.jobfile import JobFile, compacted_file_of, job_file_of, read_job_file
+from asyncfetch.job.jobfile import JobFile, compacted_file_of, missing_job_file, read_job_file
 from asyncfetch.job.partials import Partials
 from asyncfetch.job.saving import Saving, remove_orphans
 from asyncfetch.url import redacted
@@ -119,10 +119,7 @@ def _covered_by(journal: Journal) -> Covered:
     """
     remembered = read_job_file(journal.name)
     if remembered is None:
-        raise JobFileError(
-            str(job_file_of(journal.name)),
-            "is missing, so nobody knows whether the list is still the same: begin anew with another -o",
-        )
+        raise missing_job_file(journal.name)
     return remembered.input
 
 

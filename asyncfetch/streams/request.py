@@ -15,7 +15,8 @@ __all__ = ["check_field", "encode_fields", "encode_request", "encode_request_lin
 # RFC 9110 section 5.6.2: token = 1*tchar
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110 section 5.5: a field value holds no control characters other than HTAB
-_NO_FIELD_VALUE = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_BEYOND_LATIN_1 = re.compile(r"[^\x00-\xff]")
 # what our own requests hold as target and as host: visible ASCII
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 
@@ -86,8 +87,9 @@ def check_field(name: str, value: str) -> None:
         raise ValueError(f"{shown(name)} is not a header name")
     if name.lower() in _OUR_OWN_FIELDS:
         raise ValueError(f"the header {name} cannot be set: it follows from the URL, and requests have no body")
-    stray = _NO_FIELD_VALUE.search(value)
+    stray = _CONTROL.search(value) or _BEYOND_LATIN_1.search(value)
     if stray is not None:
-        raise ValueError(
-            f"the value of the header {name} holds a line break or control character: {shown(stray[0])}"
-        )
+        what = "line break or control character"
+        if stray.re is _BEYOND_LATIN_1:
+            what = "character that no header can carry (beyond Latin-1)"
+        raise ValueError(f"the value of the header {name} holds a {what}: {shown(stray[0])}")

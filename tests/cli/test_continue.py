@@ -254,6 +254,19 @@ def test_what_makes_no_sense(tmp_path: Path, args: list[str], sentence: str) -> 
 
 
 @pytest.mark.slow
+def test_without_the_job_file(tmp_path: Path) -> None:
+    """With the sources and without them, what is said is the same, and leads somewhere."""
+    (tmp_path / "r.jsonl").write_text('{"v":1,"n":1,"url":"http://a.example/","ok":true}\n')
+    sentence = (
+        "asyncfetch: the job file 'r.jsonl.job.json' is missing, so nobody knows whether the list is still "
+        "the same: begin anew with another -o\n"
+    )
+    for sources in ([], ["http://a.example/"]):
+        refused = run("-c", "-o", "r.jsonl", *sources, cwd=tmp_path)
+        assert (refused.returncode, refused.stderr) == (2, sentence)
+
+
+@pytest.mark.slow
 def test_a_file_may_not_grow(server: FaultServer, urls: Path, tmp_path: Path) -> None:
     """Under `ulimit -f` it stops with 1 and says which file; without it, it is completed."""
     out = tmp_path / "out"

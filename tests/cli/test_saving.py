@@ -236,3 +236,21 @@ def test_what_a_list_says_about_bodies(server: FaultServer, tmp_path: Path) -> N
     assert files_below(out) == {"Cats/Tom.JPG", "_/_/Tom.JPG"}
     counted = run("get", lines)
     assert counted.codes == ["", "", "body.checksum"], "without -P too"
+
+
+@pytest.mark.slow
+def test_results_among_the_bodies(server: FaultServer, tmp_path: Path) -> None:
+    """No URL names what the job keeps beside its results file, wherever that is: going on destroys no body."""
+    ends = ["", ".job.json", ".job.json.part", ".job.parts", ".job.parts/1", ".job.saving", ".compact.part"]
+    urls, out = tmp_path / "urls.txt", tmp_path / "out"
+    results = out / f"127.0.0.1+{server.port}" / "a" / "r.jsonl"
+    results.parent.mkdir(parents=True)
+    urls.write_text("".join(server.url(f"/a/r.jsonl{end}\n") for end in ends))
+    assert run("get", urls, "-P", out, "-o", results).status == 0
+    with urls.open("a") as more:
+        more.write(server.url("/a/more\n"))
+    assert run("get", "-c", "-o", results).status == 0
+    assert run("compact", results).status == 0
+    records = read_records(results)
+    assert len(records) == len(ends) + 1
+    see_that_all_are_right(out, records)

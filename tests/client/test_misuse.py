@@ -114,6 +114,14 @@ async def test_a_sink_is_made_by_a_callable(sink: Any) -> None:
             client.fetch_many([], sink=sink)
 
 
+@pytest.mark.parametrize("partial", ["file", 5])
+async def test_a_beginning_is_found_by_a_callable(partial: Any) -> None:
+    """A beginning itself, given once for all, is taken for a mistake, too."""
+    async with Client() as client:
+        with pytest.raises(TypeError, match="partial takes a callable that is given the request, not "):
+            client.fetch_many([], partial=partial)
+
+
 FIELDS = "headers are a mapping of names to values, or (name, value) pairs"
 MISTAKES: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"timeouts": 5}, TypeError, "timeouts takes Timeouts(...), not 5"),
@@ -153,6 +161,7 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
     ({"guard": "public"}, "guard takes a callable, such as AddressGuard(public_only=True), not 'public'"),
     ({"trace": 5}, "trace takes Trace(...), not 5"),
     ({"sensitive_headers": [1]}, "sensitive_headers takes names, not 1"),
+    ({"hosts": 5}, "hosts takes a mapping of patterns to HostSettings, or a callable, not 5"),
 ]
 
 
@@ -162,6 +171,29 @@ def test_settings_of_another_type(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(TypeError) as caught:
         Client(**given)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("digest", "kind", "sentence"),
+    [
+        (b"0" * 64, TypeError, f"sha256 is a text of 64 hexadecimal digits, not {b'0' * 64!r}"),
+        ("0" * 63, ValueError, f"sha256 is 64 hexadecimal digits, not {'0' * 63!r}"),
+        ("0" * 64 + "\n", ValueError, f"sha256 is 64 hexadecimal digits, not {'0' * 64 + chr(10)!r}"),
+        ("sha256:", ValueError, "sha256 is 64 hexadecimal digits, not 'sha256:'"),
+    ],
+)
+async def test_digests_that_are_none(
+    server: FaultServer, digest: Any, kind: type[Exception], sentence: str
+) -> None:
+    """No body has such a digest: said before anything is sent, not as `body.checksum` of each one."""
+    entry = Request(server.url(), sha256=digest)
+    async with Client(retry=ONCE) as client:
+        with pytest.raises(kind) as caught:
+            await client.get(entry)
+        assert str(caught.value) == sentence
+        with pytest.raises(kind):
+            [result async for result in client.fetch_many([entry])]
+    assert server.seen.connections == 0
 
 
 async def test_what_a_program_logs_of_a_client(server: FaultServer) -> None:

@@ -14,6 +14,7 @@ from asyncfetch import (
     BodyTooLarge,
     ChecksumMismatch,
     Client,
+    Limits,
     Partial,
     Request,
     Response,
@@ -343,3 +344,18 @@ class TestShortage:
         assert all(result.sink.content == BODY for result in results)
         assert sum(sink.told == ["abort"] for sink in sinks.made) == 3
         assert client.stats.total.failed == 0
+
+
+async def test_a_factory_that_fails_takes_no_place_with_it(server: FaultServer) -> None:
+    """What the search for a beginning raises ends its list, and the client has all of its places for the next."""
+    server.route("/", Reply(200, b"x"))
+
+    def fail(_: Request) -> Partial | None:
+        raise ZeroDivisionError
+
+    async with Client(limits=Limits(total=1)) as client:
+        with pytest.raises(ZeroDivisionError):
+            await anext(client.fetch_many([server.url("/")], partial=fail))
+        assert client.stats.total.in_flight == 0
+        async with asyncio.timeout(5):
+            assert (await client.get(server.url("/"))).content == b"x"

@@ -72,6 +72,11 @@ def test_plain_names_are_the_url_itself(url: str, expected: str) -> None:
         ("https://example.org/%E2%80%AEgpj.exe", "example.org/_gpj.exe"),
         ("https://example.org./x", "example.org_/x"),
         ("https://[2001:db8::1]:8080/x", "2001_db8__1_8080/x"),
+        ("https://example.org/r.job.json", "example.org/r.job.json"),
+        ("https://example.org/r.compact.part", "example.org/r.compact.part"),
+        ("https://results.jsonl.job.parts/1", "results.jsonl.job.parts_/1"),
+        ("https://example.org/r.JOB.parts/x", "example.org/r.JOB.parts_/x"),
+        ("https://example.org/r.job.json.part/r.job.saving", "example.org/r.job.json.part_/r.job.saving"),
     ],
 )
 def test_traps_are_disarmed_and_marked(url: str, expected: str) -> None:

@@ -73,6 +73,9 @@ def test_without_directories() -> None:
         ("//", "index"),
         ("results.jsonl.job.json", "results.jsonl.job.json_"),
         ("results.jsonl.job.json.part", "results.jsonl.job.json.part_"),
+        ("x/r.jsonl.job.json.part", "x/r.jsonl.job.json.part_"),
+        ("x/r.jsonl.compact.part", "x/r.jsonl.compact.part_"),
+        ("r.jsonl.job.parts/17", "r.jsonl.job.parts_/17"),
         ("", "example.org+8080/data/2024/file.tar.gz"),
     ],
 )

@@ -290,6 +290,8 @@ def test_what_cannot_be_found(tmp_path: Path) -> None:
         "does not exist; if it is a URL, write 'https://example.org/a.txt'"
     )
     assert refusal("localhost:8000").endswith("write 'https://localhost:8000'")
+    assert refusal("192.0.2.7:8000/list").endswith("write 'https://192.0.2.7:8000/list'")
+    assert refusal("1.2.3").endswith("does not exist")
     assert refusal("a\0b") == "'a\\x00b' is not the name of a file"
 
 
