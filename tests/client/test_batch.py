@@ -365,7 +365,7 @@ class TestResults:
 
     async def test_are_not_lost_by_a_wait_that_was_cancelled(self, server: FaultServer, client: Client) -> None:
         """A consumer may wait with a timeout of its own, and go on."""
-        server.route("/slow", Reply(200, delay=0.03))
+        server.route("/slow", Reply(200, delay=0.3))
         results = client.fetch_many([server.url("/slow")])
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.01):

@@ -119,7 +119,7 @@ class TestReading:
     async def test_goes_on_after_a_wait_that_was_cancelled(self, server: FaultServer, client: Client) -> None:
         """A timeout of the caller's own around one step loses nothing either."""
         head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-        server.route("/", Script(Send(head + b"2\r\nab\r\n3\r\n"), Pause(0.03), Send(b"cde\r\n0\r\n\r\n")))
+        server.route("/", Script(Send(head + b"2\r\nab\r\n3\r\n"), Pause(0.3), Send(b"cde\r\n0\r\n\r\n")))
         taken = []
         async with client.stream(server.url()) as response:
             pieces = response.aiter_bytes()
