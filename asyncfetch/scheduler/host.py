@@ -22,6 +22,7 @@ from asyncfetch.stats import HostState
 
 __all__ = ["Host", "Start"]
 
+_LATENESS = 0.5  # of the time between two starts, that a pace which was found out may catch up on
 _JITTER_SHARE = 0.1
 _JITTER_MOST = 1.0
 _NEVER = 1 << 30
@@ -270,6 +271,8 @@ class Host:
             self.paused_until = until
             self.state = state
             self.reason = reason
+            if self._pace is not None and until < math.inf:  # what starts next is not late because of this
+                self._pace.next_at = max(self._pace.next_at, until)
 
     def resume(self) -> None:
         """End a pause."""
@@ -330,7 +333,7 @@ class Host:
         given = self.manners.make_pace()
         rate = 0.0 if self._adapt is None else self._adapt.rate
         if rate and (given is None or given.interval * rate < 1.0):
-            given = Pace(1.0 / rate)
+            given = Pace(1.0 / rate, _LATENESS / rate if given is None else given.lateness)
         if given is not None and self._pace is not None:
             given.next_at = min(self._pace.next_at, self._pace.next_at - self._pace.interval + given.interval)
         self._pace = given
