@@ -3,7 +3,8 @@
 A batch is written when it has 20 results, or 10 ms after its first one. While it is being written the next one is
 collected; when that is full too, `put` asks the run to wait. So at most 40 results are here without having been
 given to the kernel; the command lets 24 more wait in the client, and a kill costs no more than these 64 and what is
-in flight. A body has its file before its line is written.
+in flight. Results for which nothing was sent (the host was given up, the URL is invalid) cost nothing to get again:
+up to 500 of them are one batch. A body has its file before its line is written.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from asyncfetch.result import Result
 __all__ = ["Recorder"]
 
 _BATCH = 20  # results
+_UNSENT = 500  # results for which nothing was sent
 _PATIENCE = 0.01  # seconds
 _SYNC_EVERY = 1.0  # seconds
 
@@ -60,7 +62,7 @@ class Recorder:
         self._some = asyncio.Event()
         self._many = asyncio.Event()
         self._room = asyncio.Event()
-        self._closed = self._ended = False
+        self._is_full = self._closed = self._ended = False
 
     def put(self, result: Result) -> bool:
         """Take a result; False asks to wait for `has_room` before the next one."""
@@ -68,9 +70,11 @@ class Recorder:
         waiting.append(result)
         if len(waiting) == 1:
             self._some.set()
-        elif len(waiting) == _BATCH:
-            self._many.set()
-        return len(waiting) < _BATCH
+        elif len(waiting) % _BATCH == 0 and not self._is_full:
+            self._is_full = len(waiting) >= _UNSENT or any(late.attempts for late in waiting[-_BATCH:])
+            if self._is_full:
+                self._many.set()
+        return not self._is_full
 
     async def has_room(self) -> None:
         """Wait until the results that wait are being written."""
@@ -101,12 +105,13 @@ class Recorder:
 
     async def _collect(self) -> None:
         await self._some.wait()
-        if len(self._waiting) < _BATCH and not self._closed:
+        if not self._is_full and not self._closed:
             with anyio.move_on_after(_PATIENCE):
                 await self._many.wait()
 
     async def _flush(self) -> None:
         batch, self._waiting = self._waiting, []
+        self._is_full = False
         if not self._closed:
             self._some.clear()
             self._many.clear()

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from asyncfetch.errors import LocalError, NameNotFound
+from asyncfetch.errors import HostUnavailable, LocalError, NameNotFound
 from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.errors import JobError, JournalError, OutputError
 from asyncfetch.job.journal import Journal, open_journal
@@ -126,6 +126,19 @@ async def test_a_slow_disk_holds_the_run_back() -> None:
                 tasks.start_soon(anyio.to_thread.run_sync, lambda: [reader.readline() for _ in range(41)])
                 await recorder.has_room()
         assert recorder.outcome.total == 40
+
+
+async def test_results_for_which_nothing_was_sent_are_written_by_the_hundred() -> None:
+    """They cost nothing to get again; with one among them that was sent, 20 are a batch as ever."""
+    unsent = Result(1, Request("http://gone.example/", 1), error=HostUnavailable("given up"))
+    recorder = Recorder(None, None, JobOutcome(), on_failure=lambda _: None)
+    assert all(recorder.put(unsent) for _ in range(499))
+    assert not recorder.put(unsent)
+    recorder = Recorder(None, None, JobOutcome(), on_failure=lambda _: None)
+    assert all(recorder.put(unsent) for _ in range(50))
+    assert all(recorder.put(ok(index)) for index in range(9))
+    assert not recorder.put(ok(9))
+    assert not recorder.put(unsent)
 
 
 async def test_cancelled_it_goes_on_to_its_end(journal: Journal, path: Path) -> None:
