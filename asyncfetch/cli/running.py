@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Awaitable, Callable, Iterator
 from importlib.util import find_spec
 from typing import Literal, TypeVar
 
@@ -14,6 +15,7 @@ __all__ = ["LoopName", "choose_loop", "raise_open_file_limit", "run_in_loop"]
 T = TypeVar("T")
 LoopName = Literal["auto", "asyncio", "uvloop"]
 
+_ALLOCATIONS = 20_000
 _LARGE_BLOCK = 30 * 1024 * 1024  # glibc looks at blocks of at most 32 MiB, their header included
 
 
@@ -39,7 +41,8 @@ def run_in_loop(function: Callable[[], Awaitable[T]], loop: LoopName) -> T:
 
     use_uvloop = choose_loop(loop) == "uvloop"
     _calm_the_allocator()
-    return anyio.run(function, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
+    with _seldom_collected():
+        return anyio.run(function, backend="asyncio", backend_options={"use_uvloop": use_uvloop})
 
 
 def raise_open_file_limit() -> int | None:
@@ -54,6 +57,22 @@ def raise_open_file_limit() -> int | None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     return soft
+
+
+@contextlib.contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Let the garbage collector look every 20,000 allocations, and never at what the start has made.
+
+    It looks for cycles, of which requests leave next to none: every 700 allocations it costs a tenth of everything.
+    """
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(_ALLOCATIONS, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _calm_the_allocator() -> None:

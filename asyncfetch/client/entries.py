@@ -85,6 +85,8 @@ class Entries:
 
     def _make(self, kind: int, values: list[Any]) -> msgspec.Struct:
         made = self._types[kind]
+        if made.__match_args__ == made.__struct_fields__:  # none is for a keyword only
+            return made(*values)
         return made(**dict(zip(made.__struct_fields__, values, strict=True)))
 
     def clear(self) -> None:

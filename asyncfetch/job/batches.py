@@ -26,41 +26,36 @@ _PATIENCE = 0.001  # seconds
 class BatchThread(Generic[T]):
     """Lets a function take batches in a thread. `run` is a task; `put`, `has_room` and `close` are for its loop."""
 
-    def __init__(self, take: Callable[[list[T]], None], most: int) -> None:
+    def __init__(self, take: Callable[[list[T]], None], at_once: int) -> None:
         """Be given nothing yet.
 
         Args:
             take: called in the thread with each batch, in order.
-            most: how many may have been given and not been taken to the end, before `put` asks to wait.
+            at_once: how many a batch may have.
         """
         self._take = take
-        self._most = most
+        self._at_once = at_once
         self._queue: SimpleQueue[T | None] = SimpleQueue()
         self._given = self._done = 0
         self._is_last = self._has_ended = False
         self._failure: BaseException | None = None
         self._room: asyncio.Future[None] | None = None
 
-    def put(self, item: T) -> bool:
-        """Hand something over; False asks to wait for `has_room` before the next one."""
+    def put(self, item: T) -> int:
+        """Hand something over; return how many have been given and not been taken to the end."""
         self._queue.put(item)
         self._given += 1
-        return self._given - self._done < self._most
+        return self._given - self._done
 
-    async def has_room(self) -> None:
-        """Wait until half of what may wait has been taken, or the thread has ended."""
+    async def has_room(self, at_most: int) -> None:
+        """Wait until no more than so many have been given and not been taken, or the thread has ended."""
         loop = asyncio.get_running_loop()
         self._room = loop.create_future()
-        while (
-            not self._is_roomy
-        ):  # the thread counts first and looks for `_room` then; here it is the other way round
+        # the thread counts first and looks for `_room` then; here it is the reverse
+        while self._given - self._done > at_most and not self._has_ended:
             await self._room
             self._room = loop.create_future()
         self._room = None
-
-    @property
-    def _is_roomy(self) -> bool:
-        return self._has_ended or self._given - self._done <= self._most // 2
 
     def close(self) -> None:
         """Let `run` return when everything has been taken."""
@@ -103,7 +98,7 @@ class BatchThread(Generic[T]):
             time.sleep(_PATIENCE)
         while item is not None:
             batch.append(item)
-            if len(batch) == self._most or not self._queue.qsize():
+            if len(batch) == self._at_once or not self._queue.qsize():
                 return batch
             item = self._queue.get()
         self._is_last = True

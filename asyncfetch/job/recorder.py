@@ -2,7 +2,8 @@
 
 A result is written a millisecond after it came, together with what has come meanwhile (`batches`). When 32 wait or
 are being written, `put` asks the run to wait; the command lets 32 more wait in the client, and a kill costs no more
-than these 64 and what is in flight. A body has its file before its line is written.
+than these 64 and what is in flight. Results for which nothing was sent (the host was given up, the URL is invalid)
+cost nothing to get again: 500 of them may wait. A body has its file before its line is written.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Recorder"]
 
 _MOST = 32  # results that wait here or are being written
+_UNSENT = 500  # the same, if nothing was sent for them
 _SYNC_EVERY = 1.0  # seconds
 
 
@@ -60,20 +62,20 @@ class Recorder:
         self._safeguard = safeguard
         self._preparer = preparer
         self._is_broken = False  # the results file ends here
-        self._writer = None if journal is None and bodies is None else BatchThread(self._record, _MOST)
+        self._writer = None if journal is None and bodies is None else BatchThread(self._record, _UNSENT)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def put(self, result: Result) -> bool:
         """Take a result; False asks to wait for `has_room` before the next one."""
         if self._writer is not None:
-            return self._writer.put(result)
+            return self._writer.put(result) < (_MOST if result.attempts else _UNSENT)
         self._write([result])
         return True
 
     async def has_room(self) -> None:
         """Wait until results that wait have been written."""
         if self._writer is not None:
-            await self._writer.has_room()
+            await self._writer.has_room(_MOST // 2)
 
     def close(self) -> None:
         """Let `run` write what is left, and return."""

@@ -22,6 +22,7 @@ from asyncfetch.stats import HostState
 
 __all__ = ["Host", "Start"]
 
+_LATENESS = 0.5  # of the time between two starts, that a pace which was found out may catch up on
 _JITTER_SHARE = 0.1
 _JITTER_MOST = 1.0
 _NEVER = 1 << 30
@@ -209,6 +210,7 @@ class Host:
         adapt = self._learning(now)
         answers = self._granted - self.credit
         if start is not None and start.began <= self._cut_at:
+            adapt.count(answers)
             self.credit = self._granted = 1
             return
         adapt.answered(answers, *((1, 0.0) if start is None else (start.load, start.latency(now))), now)
@@ -221,13 +223,15 @@ class Host:
         self._look_soon()
         if not is_news:
             return
-        self._streak += 1
+        adapt = self._learning(now) if self.manners.adapt else None
+        shortest = math.inf if adapt is None else adapt.short_pause(now)
+        if shortest == math.inf:
+            self._streak += 1
         if not outcome.retry_after:
-            self._back_off(now, rng, outcome.why)
+            self._back_off(now, rng, outcome.why, shortest)
         self._cut_at = now
-        if self.manners.adapt:
+        if adapt is not None:
             asked = min(outcome.retry_after or 0.0, self.manners.longest_pause)
-            adapt = self._learning(now)
             adapt.refused(1 if start is None else start.load, now, max(self.paused_until, now + asked), outcome.why)
             self._adopt(adapt, look_soon=True)
 
@@ -254,9 +258,9 @@ class Host:
             wait += rng.random() * min(wait * _JITTER_SHARE, _JITTER_MOST)
             self.pause(now + wait, outcome.why or "Retry-After")
 
-    def _back_off(self, now: float, rng: Random, why: str) -> None:
+    def _back_off(self, now: float, rng: Random, why: str, most: float = math.inf) -> None:
         """Pause because it refuses: twice as long each time in a row, by chance between a half and all of that."""
-        bound = self.manners.backoff * 2.0 ** min(self._streak - 1, _MOST_DOUBLINGS)
+        bound = min(most, self.manners.backoff * 2.0 ** min(self._streak - 1, _MOST_DOUBLINGS))
         wait = min(self.manners.backoff_most, bound) * (1.0 + rng.random()) / 2
         if wait > 0:
             self.pause(now + wait, why, HostState.BACKING_OFF)
@@ -267,6 +271,8 @@ class Host:
             self.paused_until = until
             self.state = state
             self.reason = reason
+            if self._pace is not None and until < math.inf:  # what starts next is not late because of this
+                self._pace.next_at = max(self._pace.next_at, until)
 
     def resume(self) -> None:
         """End a pause."""
@@ -327,7 +333,7 @@ class Host:
         given = self.manners.make_pace()
         rate = 0.0 if self._adapt is None else self._adapt.rate
         if rate and (given is None or given.interval * rate < 1.0):
-            given = Pace(1.0 / rate)
+            given = Pace(1.0 / rate, _LATENESS / rate if given is None else given.lateness)
         if given is not None and self._pace is not None:
             given.next_at = min(self._pace.next_at, self._pace.next_at - self._pace.interval + given.interval)
         self._pace = given

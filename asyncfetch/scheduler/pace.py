@@ -30,10 +30,10 @@ class Pace:
 
     def start(self, now: float) -> float:
         """Count one start; return when the next one may be."""
-        if self.next_at:
-            self.next_at = max(self.next_at, now - self.lateness) + self.interval
-        else:  # the first one cannot be late
-            self.next_at = now + self.interval
+        late = now - self.next_at
+        if late > self.lateness and late > self.interval:  # it is no timer that was late: nobody wanted to start
+            late = 0.0
+        self.next_at = now - min(late, self.lateness) + self.interval
         return self.next_at
 
     def spend(self, amount: int, now: float) -> float:

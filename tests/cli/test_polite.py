@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncfetch.testing import FaultServer, Reply, SeenRequest, unused_port
+from asyncfetch.testing import Close, FaultServer, Reply, Script, SeenRequest, unused_port
 from asyncfetch.testing.fixtures import MakeFaultServer
 from tests.cli.command import Terminal, read_records, run
 
@@ -128,6 +128,19 @@ def test_a_dead_host_is_given_up_and_said_so(tmp_path: Path) -> None:
     assert ran.codes.count("host.unavailable") > 1990
     message = ran.records[-1]["error"]["message"]
     assert message.startswith("the host was given up after 8 failures in a row: connection refused")
+
+
+def test_a_host_that_closes_every_connection_sees_a_handful(fault_server: FaultServer, tmp_path: Path) -> None:
+    """20,000 URLs there are 20,000 records, each once and nearly all without a connection."""
+    fault_server.route("*", Script(Close()))
+    ran = run("get", urls(fault_server, tmp_path, 20_000), "-o", tmp_path / "r.jsonl", "-q")
+    assert ran.status == 3
+    records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert sorted(record["n"] for record in records) == list(range(1, 20_001))
+    unsent = [record for record in records if record["error"]["code"] == "host.unavailable"]
+    assert len(unsent) > 19_980
+    assert {record["attempts"] for record in unsent} <= {0, 1, 2, 3}
+    assert len(fault_server.seen.log) < 20
 
 
 class Hosts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import subprocess
 import sys
@@ -30,6 +31,20 @@ def test_a_function_runs_in_the_loop_that_was_chosen() -> None:
     """What it returns is returned."""
     assert run_in_loop(_loop_name, "auto") == "uvloop"
     assert run_in_loop(_loop_name, "asyncio") == "asyncio"
+
+
+async def _collector() -> tuple[int, int]:
+    return gc.get_threshold()[0], gc.get_freeze_count()
+
+
+def test_garbage_is_seldom_looked_for_while_the_loop_runs() -> None:
+    """Requests leave hardly any, and what the start has made is there to stay; afterwards it is as before."""
+    before = gc.get_threshold()
+    allocations, frozen = run_in_loop(_collector, "auto")
+    assert allocations > 10 * before[0]
+    assert frozen > 10_000
+    assert gc.get_threshold() == before
+    assert gc.get_freeze_count() == 0
 
 
 WITHOUT_UVLOOP = """

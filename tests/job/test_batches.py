@@ -31,12 +31,12 @@ class Taken:
 async def test_everything_is_taken_in_order_by_one_other_thread() -> None:
     """Nothing is lost and nothing overtakes, whoever is quicker; no batch is longer than allowed."""
     taken = Taken()
-    thread = BatchThread(taken, most=10)
+    thread = BatchThread(taken, at_once=10)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.run)
         for item in range(1000):
-            if not thread.put(item):
-                await thread.has_room()
+            if thread.put(item) >= 20:
+                await thread.has_room(5)
             elif item % 7 == 0:
                 await asyncio.sleep(0)
         thread.close()
@@ -49,7 +49,7 @@ async def test_everything_is_taken_in_order_by_one_other_thread() -> None:
 async def test_what_comes_together_is_one_batch() -> None:
     """What is there when the thread looks is taken at once."""
     taken = Taken()
-    thread = BatchThread(taken, most=10)
+    thread = BatchThread(taken, at_once=10)
     for item in range(5):
         thread.put(item)
     thread.close()
@@ -57,21 +57,21 @@ async def test_what_comes_together_is_one_batch() -> None:
     assert taken.batches == [[0, 1, 2, 3, 4]]
 
 
-async def test_room_is_there_when_half_has_been_taken() -> None:
+async def test_room_is_there_when_enough_has_been_taken() -> None:
     """Whoever waits goes on with the batch that makes room, not earlier."""
     taken = Taken(held=True)
-    thread = BatchThread(taken, most=4)
-    assert [thread.put(item) for item in range(4)] == [True, True, True, False]
+    thread = BatchThread(taken, at_once=2)
+    assert [thread.put(item) for item in range(4)] == [1, 2, 3, 4]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.run)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(thread.has_room(), 0.05)
+            await asyncio.wait_for(thread.has_room(2), 0.05)
         assert taken.batches == []
         taken.gate.release()
-        await thread.has_room()
-        assert len(taken.items) >= 2
+        await thread.has_room(2)
+        assert taken.items == [0, 1]
         taken.gate.release(100)
-        assert thread.put(4)
+        thread.put(4)
         thread.close()
     assert taken.items == [0, 1, 2, 3, 4]
 
@@ -82,17 +82,17 @@ async def test_an_error_ends_it_and_nobody_waits_any_more() -> None:
     def take(_: list[int]) -> None:
         raise LookupError("no")
 
-    thread = BatchThread(take, most=1)
+    thread = BatchThread(take, at_once=1)
     thread.put(0)
     with pytest.raises(LookupError):
         await thread.run()
-    await thread.has_room()
+    await thread.has_room(0)
 
 
 async def test_cancelled_it_takes_what_was_given() -> None:
     """Only closing ends it."""
     taken = Taken()
-    thread = BatchThread(taken, most=100)
+    thread = BatchThread(taken, at_once=100)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.run)
         await asyncio.sleep(0)
@@ -105,7 +105,7 @@ async def test_cancelled_it_takes_what_was_given() -> None:
 def test_the_end_of_the_loop_does_not_matter() -> None:
     """A program that has left its loop is not held up by a function that never returns, and no error is shown."""
     taken = Taken(held=True)
-    thread = BatchThread(taken, most=10)
+    thread = BatchThread(taken, at_once=10)
 
     async def leave() -> None:
         thread.put(1)

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from asyncfetch.errors import LocalError, NameNotFound
+from asyncfetch.errors import HostUnavailable, LocalError, NameNotFound
 from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.errors import JobError, JournalError, OutputError
 from asyncfetch.job.journal import Journal, open_journal
@@ -128,6 +128,19 @@ async def test_a_slow_disk_holds_the_run_back() -> None:
                 assert recorder.put(ok(32))
                 tasks.start_soon(anyio.to_thread.run_sync, lambda: reader.readline())
         assert recorder.outcome.total == 33
+
+
+async def test_results_for_which_nothing_was_sent_are_written_by_the_hundred(journal: Journal) -> None:
+    """They cost nothing to get again; one that was sent has to wait behind them."""
+    unsent = Result(1, Request("http://gone.example/", 1), error=HostUnavailable("given up"))
+    recorder = Recorder(journal, None, JobOutcome(), on_failure=lambda _: None)  # it does not run
+    assert all(recorder.put(unsent) for _ in range(499))
+    assert not recorder.put(unsent)
+    recorder = Recorder(journal, None, JobOutcome(), on_failure=lambda _: None)
+    assert all(recorder.put(unsent) for _ in range(30))
+    assert recorder.put(ok(1))
+    assert not recorder.put(ok(2))
+    assert recorder.put(unsent)
 
 
 async def test_cancelled_it_goes_on_to_its_end(journal: Journal, path: Path) -> None:

@@ -17,6 +17,17 @@ from asyncfetch.stats import HostState
 LONGEST = Retry().max_wait
 
 
+class Began:
+    """A start."""
+
+    def __init__(self, began: float, load: int) -> None:
+        self.began = began
+        self.load = load
+
+    def latency(self, now: float) -> float:
+        return now - self.began
+
+
 def settled(*outcomes: Outcome, now: float = 100.0) -> Host:
     host = Host("a:80", Manners(2))
     for outcome in outcomes:
@@ -67,6 +78,17 @@ def test_a_pause_lasts_as_long_as_asked_and_a_little_more(asked: float, now: flo
     assert not host.is_neutral
     assert not host.may_go(host.paused_until - 1e-4)
     assert host.may_go(host.paused_until)
+
+
+@pytest.mark.parametrize("pause", [0.03, 0.3])
+def test_a_pause_is_not_caught_up_on(pause: float) -> None:
+    """After it the first two starts are a whole interval apart, as if nothing had been late."""
+    host = Host("a:80", Manners(6, rate=10.0))
+    host.started(Began(100.0, 1), 100.0)
+    host.pause(100.08 + pause, "429s")
+    host.resume()
+    host.started(Began(100.08 + pause, 1), 100.08 + pause)
+    assert host.paused_until == pytest.approx(max(100.18 + pause, 100.2))
 
 
 def test_hosts_do_not_come_back_in_step() -> None:

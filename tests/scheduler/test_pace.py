@@ -38,6 +38,15 @@ def test_timers_that_are_late_do_not_lower_the_rate() -> None:
     assert now == pytest.approx(10.0, rel=0.01)
 
 
+def test_a_rest_is_not_caught_up_on() -> None:
+    """A start after nobody wanted one was not late, so that the next one comes a whole interval after it."""
+    pace = Pace(0.02)
+    assert pace.start(100.0) == pytest.approx(100.02)
+    assert pace.start(100.023) == pytest.approx(100.04)
+    assert pace.start(100.05) == pytest.approx(100.065)
+    assert pace.start(100.09) == pytest.approx(100.11)
+
+
 def test_a_delay_is_kept_to_the_letter() -> None:
     """Without lateness two starts are never closer than the interval."""
     pace = Pace(1.0, 0.0)
