@@ -16,6 +16,7 @@ from typing import Self
 import anyio
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.misuse import drop_traceback, wrap_cancelled
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.turns import Turns
 from asyncfetch.client.window import Window
@@ -162,8 +163,18 @@ class Batch:
         return self._count % self._window.at_once == 0 or self._window.must_wait
 
     def _restore(self, request: Request, index: int, host: str) -> Fetch | None:
-        """Make the fetch of an entry again that waited on disk; it could be fetched then. None if it has ended."""
-        return None if self._ends_at_once(request, index, host) else self._make(self, request, index)
+        """Make the fetch of an entry again that waited on disk. None if it has ended, or with it the list."""
+        if self.stopping:
+            self.give_up()
+        elif not self._ends_at_once(request, index, host):
+            try:
+                return self._make(self, request, index)
+            except InvalidURL as error:  # it could be fetched then, and its owner has changed it
+                self._refuse(request, index, error)
+            except Exception as error:
+                self.give_up()
+                self.fail(error)
+        return None
 
     def _ends_at_once(self, request: Request, index: int, host: str) -> bool:
         """Give the result of an entry whose host was given up; say whether it was."""
@@ -198,7 +209,7 @@ class Batch:
         """Put a result where the consumer finds it; hold the list back if too many are there."""
         self._outstanding -= 1
         if result.error is not None:
-            _drop_traceback(result.error)
+            drop_traceback(result.error)
         response = result.response
         size = response.num_bytes if response is not None and response.has_content else 0
         self._results.append((result, size))
@@ -322,20 +333,6 @@ def is_cancelled() -> bool:
     """Whether somebody has asked for the end of the running task; otherwise a CancelledError is somebody else's."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def wrap_cancelled(error: asyncio.CancelledError, who: str) -> RuntimeError:
-    """Make an ordinary error of a cancellation that is not ours: it must not end who only came across it."""
-    wrapped = RuntimeError(f"the {who} of the list was cancelled by somebody else")
-    wrapped.__cause__ = error
-    return wrapped
-
-
-def _drop_traceback(error: BaseException | None) -> None:
-    """Drop what nobody will see: a traceback would keep its frames alive, connections and buffers among them."""
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
 
 
 class FetchMany:

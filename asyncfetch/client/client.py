@@ -13,12 +13,12 @@ from typing import Self
 
 import anyio
 
-from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled, wrap_cancelled
+from asyncfetch.client.batch import Batch, FetchMany, Source, is_cancelled
 from asyncfetch.client.engine import Engine, Opened
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts, HostTable
-from asyncfetch.client.misuse import callable_or_none, check_request, setting
+from asyncfetch.client.misuse import callable_or_none, check_request, setting, wrap_cancelled
 from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.streamed import StreamedBody

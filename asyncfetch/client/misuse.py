@@ -1,10 +1,11 @@
-"""What callers can get wrong with the types of what they give: said in one sentence that tells what is wanted.
+"""What callers can get wrong with what they give: said in one sentence that tells what is wanted, or was.
 
 Type checkers find the same. No value is told that may be a secret, such as that of a header.
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,7 +15,16 @@ from asyncfetch.settings import Timeouts
 if TYPE_CHECKING:
     from asyncfetch.result import Request
 
-__all__ = ["callable_or_none", "check_fields", "check_request", "check_sink", "explain_sink", "setting"]
+__all__ = [
+    "callable_or_none",
+    "check_fields",
+    "check_request",
+    "check_sink",
+    "drop_traceback",
+    "explain_sink",
+    "setting",
+    "wrap_cancelled",
+]
 
 _T = TypeVar("_T")
 _SHA256 = re.compile("[0-9A-Fa-f]{64}")
@@ -109,3 +119,17 @@ def explain_sink(sink: object, error: BaseException) -> None:
     plain = [name for name in _SINK_METHODS if not inspect.iscoroutinefunction(getattr(sink, name))]
     if plain:
         raise TypeError(f"{_WANTED_OF_SINKS}; of {sink!r} not async: {', '.join(plain)}") from error
+
+
+def wrap_cancelled(error: asyncio.CancelledError, who: str) -> RuntimeError:
+    """Make an ordinary error of a cancellation that is not ours: it must not end who only came across it."""
+    wrapped = RuntimeError(f"the {who} of the list was cancelled by somebody else")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def drop_traceback(error: BaseException | None) -> None:
+    """Drop what nobody will see: a traceback would keep its frames alive, connections and buffers among them."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
