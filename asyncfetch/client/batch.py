@@ -166,8 +166,18 @@ class Batch:
         return self._window.count_fed()
 
     def _restore(self, request: Request, index: int, host: str) -> Fetch | None:
-        """Make the fetch of an entry again that waited on disk; it could be fetched then. None if it has ended."""
-        return None if self._ends_at_once(request, index, host) else self._make(self, request, index)
+        """Make the fetch of an entry again that waited on disk. None if it has ended, or with it the list."""
+        if self.stopping:
+            self.give_up()
+        elif not self._ends_at_once(request, index, host):
+            try:
+                return self._make(self, request, index)
+            except InvalidURL as error:  # it could be fetched then, and its owner has changed it
+                self._refuse(request, index, error)
+            except Exception as error:
+                self.give_up()
+                self.fail(error)
+        return None
 
     def _ends_at_once(self, request: Request, index: int, host: str) -> bool:
         """Give the result of an entry whose host was given up; say whether it was."""

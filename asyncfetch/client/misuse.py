@@ -1,4 +1,4 @@
-"""What callers can get wrong with the types of what they give: said in one sentence that tells what is wanted.
+"""What callers can get wrong with what they give: said in one sentence that tells what is wanted, or was.
 
 Type checkers find the same. No value is told that may be a secret, such as that of a header.
 """
@@ -14,7 +14,14 @@ from asyncfetch.settings import Timeouts
 if TYPE_CHECKING:
     from asyncfetch.result import Request
 
-__all__ = ["callable_or_none", "check_fields", "check_request", "check_sink", "explain_sink", "setting"]
+__all__ = [
+    "callable_or_none",
+    "check_fields",
+    "check_request",
+    "check_sink",
+    "explain_sink",
+    "setting",
+]
 
 _T = TypeVar("_T")
 _SHA256 = re.compile("[0-9A-Fa-f]{64}")

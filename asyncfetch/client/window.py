@@ -231,8 +231,7 @@ class Window:
             return False
         self._turns.count_queued(host, -len(entries))  # they are counted again as they are added
         have_ended = True
-        for entry in entries:
-            request, index, added = self._entries.decode(entry)
+        for request, index, added in [self._entries.decode(entry) for entry in entries]:
             fetch = self._restore(request, index, host)
             if fetch is not None:
                 have_ended = False

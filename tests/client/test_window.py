@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,16 @@ async def take_all(results: AsyncIterator[Result], into: list[Result]) -> None:
         into.append(result)  # noqa: PERF401
 
 
+async def take_some(results: AsyncIterator[Result], number: int, into: list[Result]) -> None:
+    """Append so many results to a list."""
+    while len(into) < number:
+        into.append(await anext(results))
+
+
+class OwnRequest(Request):
+    """A request of a kind that only its owner knows: it waits in memory as it is."""
+
+
 class TestReadingOn:
     async def test_a_slow_host_does_not_starve_who_stands_behind_it(self, gate: Gate, client: Client) -> None:
         """Six windows full of one host, then others: these are done while the first has not answered at all."""
@@ -130,6 +141,28 @@ class TestReadingOn:
         assert (last.timings.queue or 0) > 0.05
         seen = {request.target: request.header("X-Number") for request in gate.server.seen.log}
         assert seen == {f"/slow?{number}": str(number) for number in range(600)}
+
+    @pytest.mark.parametrize(("now", "code"), [("\n", "url.invalid"), (5, None)])
+    async def test_one_that_has_changed_meanwhile(
+        self, gate: Gate, client: Client, now: object, code: str | None
+    ) -> None:
+        """What cannot be sent any more when it comes back ends like one that never could, and ends no client."""
+        fields: dict[str, Any] = {"X-Number": "1"}
+        requests = [OwnRequest(gate.slow(number), headers=fields) for number in range(102)]
+        requests += [OwnRequest(gate.fast(number)) for number in range(20)]
+        results: list[Result] = []
+        fetching = client.fetch_many(requests)
+        await take_some(fetching, 20, results)
+        fields["X-Number"] = now
+        gate.opened.set()
+        if code is not None:
+            await take_all(fetching, results)
+            assert len(results) == 122
+            assert {result.code for result in results} == {None, code}
+        else:
+            with pytest.raises(TypeError, match="the value of the header 'X-Number' is a str"):
+                await take_all(fetching, results)
+        assert (await client.get(gate.fast(1))).status_code == 200
 
     async def test_waits_while_all_places_are_in_use(self, gate: Gate) -> None:
         """Reading on would start nothing then: the window is all that is read, and nothing goes to disk."""
