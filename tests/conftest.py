@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 hypothesis.settings.register_profile("untimed", parent=hypothesis.settings(), deadline=None)
+hypothesis.settings.register_profile("fixed", parent=hypothesis.settings.get_profile("untimed"), derandomize=True)
 hypothesis.settings.load_profile("untimed")
 
 pytest_plugins = ("asyncfetch.testing.fixtures",)
