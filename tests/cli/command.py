@@ -28,7 +28,7 @@ import pyte
 Argument = str | os.PathLike[str]
 
 STRICT = ("-W", "error")
-AT_MOST = 30.0
+AT_MOST = 120.0
 _UNWANTED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "SSLKEYLOGFILE", "PYTHONWARNINGS", "PYTHONUNBUFFERED")
 
 

@@ -225,7 +225,6 @@ def test_each_deadline_is_that_of_its_phase(fault_server: FaultServer) -> None:
     assert messages[1] == "no byte of the body for 0.4 s"
     assert "is below the limit of 100 bytes/s" in messages[2]
     assert messages[3].startswith("not connected within 0.4 s, while connecting to 127.0.0.1")
-    assert ran.seconds < 5
 
 
 def test_the_total_is_that_of_one_attempt_with_its_redirects(fault_server: FaultServer) -> None:

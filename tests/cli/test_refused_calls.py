@@ -124,4 +124,4 @@ def test_the_disk_is_asked_once_a_second(server: FaultServer, tmp_path: Path, lo
     stopped = get(*urls, "-o", tmp_path / "r.jsonl", "--loop", loop, before=refusing("fsync", errno.EIO))
     assert stopped.returncode == 1
     assert f"asyncfetch: the results file '{tmp_path}/r.jsonl' cannot be written: input/output" in stopped.stderr
-    assert 1 <= time.monotonic() - started < AT_MOST / 2
+    assert 1 <= time.monotonic() - started < 25

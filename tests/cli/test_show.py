@@ -112,7 +112,7 @@ def test_what_is_not_ok_is_shown_too(fault_server: FaultServer) -> None:
     fault_server.route("/", Reply(429, b"slow down", {"Retry-After": "60"}))
     ran = run("show", fault_server.url("/"))
     assert (ran.status, ran.out.rpartition(b"\n")[2]) == (3, b"slow down")
-    assert ran.seconds < 10
+    assert ran.seconds < 50
     assert fault_server.seen.requests == 1
 
 

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator
 from random import Random
+from time import monotonic
 
 import anyio
 import pytest
@@ -149,7 +150,8 @@ class TestRetries:
         server.route("/b", Sequence(CUT, Reply(200, b"x")))
         (result,) = await fetch(client, server.url())
         assert (result.ok, result.attempts) == (True, 2)
-        assert (result.timings.total or 1) < 0.2
+        _, ended, _, _ = server.seen.log
+        assert (result.timings.total or 60) < monotonic() - ended.time
 
     async def test_hold_no_place_while_they_wait(self, server: FaultServer) -> None:
         """The only place there is serves others during a back-off."""
@@ -496,7 +498,8 @@ class TestOutcomes:
         server.route("/", Reply(200, b"x", delay=0.03))
         async with Client(limits=Limits(total=1)) as client:
             first, second = await fetch(client, server.url(), server.url())
-        assert (first.timings.queue or 0) < 0.03 <= (second.timings.queue or 0)
+        assert (first.timings.queue or 0) < (second.timings.queue or 0)
+        assert (second.timings.queue or 0) >= 0.03
 
 
 SHORTAGE = """

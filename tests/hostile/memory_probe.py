@@ -62,7 +62,7 @@ def reset_peak() -> None:
     (_OWN / "clear_refs").write_text("5")
 
 
-async def fetch(client: Client, url: str, how: str) -> str:
+async def fetch(client: Client, url: str | Request, how: str) -> str:
     """Fetch in one of the ways that the library has; return the error code, or an empty string."""
     try:
         if how == "get":
@@ -113,8 +113,9 @@ async def probe(spec: dict[str, Any]) -> dict[str, Any]:
         tls=TLSSettings(verify=False),
     )
     async with client:
+        small = Request(spec["small"], timeouts=Timeouts())  # it is not what is to be cut off
         for _ in range(3):
-            assert await fetch(client, spec["small"], spec["how"]) == ""
+            assert await fetch(client, small, spec["how"]) == ""
         reset_peak()
         idle, began = resident("VmRSS"), time.monotonic()
         watch = Watch()

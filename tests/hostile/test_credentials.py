@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import process_time
 
 import msgspec
 import pytest
@@ -217,10 +217,10 @@ def test_what_is_no_credential_is_kept(text: str) -> None:
 @pytest.mark.parametrize("filler", [" ", "\xa0", "a:", ":/", "://", "@", "http:", "/", "1"])
 def test_redaction_takes_linear_time(filler: str) -> None:
     """No text that a list may hold makes the search for credentials slow."""
-    began = monotonic()
+    began = process_time()
     for text in (filler * 60_000 + "x/@", f"http://h:{filler * 60_000}/@", f"http:{filler * 60_000}"):
         redacted(text)
-    assert monotonic() - began < 1.0
+    assert process_time() - began < 1.0
 
 
 # --- nothing of it is written down

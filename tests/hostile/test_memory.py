@@ -31,6 +31,7 @@ from asyncfetch.testing import (
 )
 from asyncfetch.testing.fixtures import MakeFaultServer, TLSAuthority
 from tests.cli.command import environment
+from tests.soon import SOON
 
 pytestmark = [
     pytest.mark.slow,
@@ -39,7 +40,6 @@ pytestmark = [
 
 MIB = 1024 * 1024
 ALLOWED = 30 * MIB
-SOON = 3.0  # seconds
 BLOCKED = 0.25  # seconds of processor time that others may have to wait; about 0.03 is usual
 TOTAL = 0.4  # seconds that something without end is given
 TEN_GIB = 10 * 1024  # MiB

@@ -33,14 +33,15 @@ from asyncfetch import (
 )
 from asyncfetch.testing import Close, FaultServer, Reply, Reset, Script, Send, StopTLS
 from asyncfetch.testing.fixtures import MakeFaultServer, TLSAuthority
+from tests.soon import SOON
 
 ONCE = Retry(attempts=1)
 HOST = "127.0.0.1"
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
-ENOUGH = 5.0  # seconds for a handshake on a busy machine
+ENOUGH = 3 * SOON  # seconds for a handshake
 SHORT = 0.1  # seconds to wait for a server that says nothing
-MARGIN = 2.0  # seconds that a busy machine may add to a deadline
+MARGIN = SOON  # seconds that a busy machine may add to a deadline
 
 # --- certificates that prove nothing
 

@@ -6,8 +6,8 @@ import fcntl
 import json
 import os
 import resource
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -21,6 +21,7 @@ from asyncfetch.job.journal import Journal, open_journal
 from asyncfetch.job.outcome import JobOutcome
 from asyncfetch.job.recorder import Recorder
 from asyncfetch.result import Request, Response, Result
+from tests.soon import SOON
 
 
 def ok(index: int, url: str = "http://example.org/") -> Result:
@@ -65,14 +66,15 @@ def numbers(path: Path) -> list[int]:
     return [json.loads(line)["n"] for line in path.read_bytes().splitlines()]
 
 
-async def until(condition: object, seconds: float = 5.0) -> float:
-    """Wait until something callable is true, and return how long that took."""
-    assert callable(condition)
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "it did not happen"
-        await asyncio.sleep(0.001)
-    return time.monotonic() - began
+def ends_with(path: Path, number: int) -> bool:
+    return numbers(path)[-1:] == [number]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(SOON):
+        while not condition():
+            await asyncio.sleep(0.001)
 
 
 async def test_a_single_result_is_written_soon(journal: Journal, path: Path) -> None:
@@ -80,17 +82,20 @@ async def test_a_single_result_is_written_soon(journal: Journal, path: Path) -> 
     async with running(journal) as (recorder, _):
         for index in (1, 2):
             assert recorder.put(ok(index))
-            assert await until(lambda index=index: numbers(path)[-1:] == [index]) < 0.2
+            await until(partial(ends_with, path, index))
             assert recorder.outcome.total == index
 
 
-async def test_many_results_are_written_in_batches(journal: Journal, path: Path) -> None:
+async def test_many_results_are_written_in_batches(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A full batch does not wait, order is kept, and closing writes the rest."""
+    monkeypatch.setattr("asyncfetch.job.recorder._PATIENCE", 2 * SOON)
     async with running(journal) as (recorder, _):
         for index in range(1, 101):
             if not recorder.put(ok(index)):
                 await recorder.has_room()
-        await until(lambda: len(numbers(path)) >= 96, 0.1)
+        await until(lambda: len(numbers(path)) >= 96)
     assert numbers(path) == list(range(1, 101))
     assert recorder.outcome.ok == 100
 

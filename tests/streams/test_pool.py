@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from time import monotonic
@@ -38,6 +39,7 @@ from asyncfetch.testing import (
 from asyncfetch.testing.fixtures import MakeFaultServer, TLSAuthority
 from asyncfetch.trace import Trace
 from asyncfetch.url import Origin, Url
+from tests.soon import SOON
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 PARSER = HeadParser()
@@ -302,18 +304,19 @@ async def test_idle_connections_are_limited(
 
 async def test_idle_connections_expire(pools: Pools, server: FaultServer) -> None:
     """A connection that has been idle for too long is closed, the younger ones not."""
-    pool = pools(idle_seconds=0.06)
+    pool = pools(idle_seconds=60)
     pool.watch(Timeouts(head=0.1))
     exchanges = [await begin(pool, server) for _ in range(2)]
     for exchange in exchanges:
         await exchange.read_all()
-    exchanges[0].release()
-    await asyncio.sleep(0.04)
-    exchanges[1].release()
+    for exchange in exchanges:
+        exchange.release()
+        exchange.connection.idle_since -= 59.9
+    exchanges[0].connection.idle_since -= 60
     await until(lambda: pool.idle == 1)
     assert list(pool._by_age) == [exchanges[1].connection]
     await until(lambda: pool.idle == 0)
-    assert exchanges[1].connection.idle_since + 0.06 <= monotonic()
+    assert exchanges[1].connection.idle_since + 60 <= monotonic()
     await until(lambda: server.seen.open_connections == 0)
 
 
@@ -344,14 +347,14 @@ async def test_sweep_keeps_deadlines(pools: Pools, server: FaultServer) -> None:
     waiting = asyncio.ensure_future(get(pool, server, "/silent"))
     await until(lambda: pool.in_use == 1)
     assert pool._sweep_every == pool_module.SWEEP_EVERY
-    short = Timeouts(head=0.1, total=5.0)
+    short = Timeouts(head=0.1, total=2 * SOON)
     pool.watch(short)
     pool.watch(Timeouts())
     assert pool._sweep_every == pytest.approx(0.01)
     began = monotonic()
     with pytest.raises(HeadTimeout):
         await get(pool, server, "/silent", short)
-    assert 0.09 < monotonic() - began < 0.25
+    assert 0.09 < monotonic() - began < SOON
     waiting.cancel()
     await asyncio.wait([waiting])
     assert pool.in_use == 0
@@ -417,9 +420,10 @@ async def test_closing_does_not_wait_for_a_server_that_keeps_silent(
     server = make_fault_server({"/": Reply(200, b"hello")}, ssl_context=tls_authority.server_context("127.0.0.1"))
 
     def block(_request: SeenRequest) -> Reply:
-        time.sleep(0.8)
+        goodbye_is_over.wait(2 * SOON)
         return Reply(200)
 
+    goodbye_is_over = threading.Event()
     server.route("/block", block)
     pool = pools()
     exchange = await begin(pool, server)
@@ -430,7 +434,8 @@ async def test_closing_does_not_wait_for_a_server_that_keeps_silent(
     assert pool.idle == 1
     began = monotonic()
     await pool.aclose()
-    assert 0.4 < monotonic() - began < 0.75
+    assert 0.4 < monotonic() - began < SOON
+    goodbye_is_over.set()
     assert not pool._open
     await asyncio.wait([blocking])
     assert isinstance(blocking.exception(), IncompleteMessage)

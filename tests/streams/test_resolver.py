@@ -22,6 +22,7 @@ from asyncfetch.errors import FetchError, NameNotFound, ResolutionFailed
 from asyncfetch.settings import Network
 from asyncfetch.streams import resolver as resolver_module
 from asyncfetch.streams.resolver import AddrInfo, Resolver
+from tests.soon import SOON
 
 V4 = socket.AF_INET
 V6 = socket.AF_INET6
@@ -500,7 +501,7 @@ async def test_close_ends_idle_threads(make_resolver: Make) -> None:
     await asyncio.gather(*(resolver.resolve(f"{number}.test", 80) for number in range(20)))
     started = time.monotonic()
     resolver.close()
-    assert time.monotonic() - started < 0.1
+    assert time.monotonic() - started < SOON
     assert resolver_threads() == []
     resolver.close()
 
@@ -514,7 +515,7 @@ async def test_close_waits_for_no_stuck_look_up(make_resolver: Make) -> None:
         await until(lambda: len(names.calls) == 2)
         started = time.monotonic()
         resolver.close()
-        assert time.monotonic() - started < 0.2
+        assert time.monotonic() - started < SOON
         assert len(resolver_threads()) == 2
     for thread in resolver_threads():
         thread.join(1)
@@ -599,9 +600,9 @@ print(time.time())
 
 @pytest.mark.slow
 def test_stuck_look_up_does_not_delay_the_exit() -> None:
-    """A program with a stuck look-up exits within a second of its end."""
+    """A program with a stuck look-up exits at its end."""
     out = subprocess.run([sys.executable, "-c", STUCK], check=True, capture_output=True, timeout=20).stdout
-    assert time.time() - float(out) < 1.0
+    assert time.time() - float(out) < SOON
 
 
 async def test_idle_threads_keep_nothing_alive(make_resolver: Make) -> None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 
 from asyncfetch.testing import FaultServer
+from tests.soon import SOON
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +55,8 @@ class RawClient:
         return await self.ask(server, self.get(path, "Connection: close"), host=host)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until the condition holds, 2 seconds at most."""
-        async with asyncio.timeout(2):
+        """Wait until the condition holds."""
+        async with asyncio.timeout(SOON):
             while not condition():
                 await asyncio.sleep(0.001)
 

@@ -16,6 +16,7 @@ import pytest
 
 import asyncfetch.testing
 from asyncfetch.testing import FaultServer, Reply, Script, Silence
+from tests.soon import SOON
 
 if TYPE_CHECKING:
     from asyncfetch.testing.fixtures import MakeFaultServer, TLSAuthority
@@ -33,7 +34,7 @@ USERS_TESTS = """
     PORTS = []
 
     def ask(server):
-        with socket.create_connection(("127.0.0.1", server.port), timeout=2) as client:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=15) as client:
             client.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
             return client.recv(1000)
 
@@ -48,7 +49,7 @@ USERS_TESTS = """
         assert threading.active_count() == 1
         for port in PORTS:
             with pytest.raises(ConnectionRefusedError):
-                socket.create_connection(("127.0.0.1", port), timeout=2)
+                socket.create_connection(("127.0.0.1", port), timeout=15)
 
     def test_tls(tls_authority):
         assert tls_authority.ca_file.read_text().startswith("-----BEGIN CERTIFICATE-----")
@@ -93,10 +94,10 @@ def test_factory_passes_its_arguments_on(make_fault_server: MakeFaultServer, tls
     context = tls_authority.server_context("127.0.0.2", "localhost")
     server = make_fault_server({"/": Reply(200, b"x")}, addresses=("127.0.0.1", "127.0.0.2"), ssl_context=context)
     with urllib.request.urlopen(
-        server.url("/", host="127.0.0.2"), context=tls_authority.client_context(), timeout=2
+        server.url("/", host="127.0.0.2"), context=tls_authority.client_context(), timeout=SOON
     ) as answer:
         assert answer.read() == b"x"
-    socket.create_connection(("127.0.0.1", server.port), timeout=1).close()
+    socket.create_connection(("127.0.0.1", server.port), timeout=SOON).close()
 
 
 def test_context_for_the_same_names_is_made_once(tls_authority: TLSAuthority) -> None:

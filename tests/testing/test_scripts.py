@@ -27,6 +27,7 @@ from asyncfetch.testing import (
     gzip_bytes,
     redirect,
 )
+from tests.soon import SOON
 
 if TYPE_CHECKING:
     from asyncfetch.testing.fixtures import MakeFaultServer, TLSAuthority
@@ -291,7 +292,7 @@ def test_reset_is_a_reset_after_the_bytes(sent: bytes, make_fault_server: MakeFa
     """The client reads every byte, and then gets ECONNRESET."""
     server = make_fault_server({"/": Script(Send(sent), Reset())})
     received = b""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=2) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=SOON) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         while len(received) < len(sent):
             received += client.recv(65536)
@@ -315,7 +316,7 @@ def test_stop_tls_ends_without_goodbye(
     """After StopTLS a client misses close_notify; after Close it does not."""
     context = tls_authority.server_context("127.0.0.1")
     server = make_fault_server({"/": Script(Send(b"x" * 1_000_000), end)}, ssl_context=context)
-    plain = socket.create_connection(("127.0.0.1", server.port), timeout=2)
+    plain = socket.create_connection(("127.0.0.1", server.port), timeout=SOON)
     with tls_authority.client_context().wrap_socket(
         plain, server_hostname="127.0.0.1", suppress_ragged_eofs=False
     ) as client:

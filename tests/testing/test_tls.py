@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncfetch.testing import FaultServer, Pause, Reply, Script, Send
+from tests.soon import SOON
 
 if TYPE_CHECKING:
     from asyncfetch.testing.fixtures import MakeFaultServer, TLSAuthority
@@ -52,7 +53,7 @@ def test_large_bodies_pass_both_ways(make_fault_server: MakeFaultServer, tls_aut
     body = bytes(range(256)) * 20_000
     server = make_fault_server({"/": Reply(200, body)}, ssl_context=tls_authority.server_context("127.0.0.1"))
     request = urllib.request.Request(server.url("/"), data=body)
-    with urllib.request.urlopen(request, context=tls_authority.client_context(), timeout=2) as answer:
+    with urllib.request.urlopen(request, context=tls_authority.client_context(), timeout=SOON) as answer:
         assert answer.read() == body
     assert server.seen.log[0].length == len(body)
 
@@ -115,7 +116,7 @@ def test_plain_server_answers_a_tls_hello_at_once(fault_server: FaultServer) -> 
     """TLS to a plain port does not hang: it gets an answer that is no TLS."""
     context = ssl.create_default_context()
     with (
-        socket.create_connection(("127.0.0.1", fault_server.port), timeout=2) as client,
+        socket.create_connection(("127.0.0.1", fault_server.port), timeout=SOON) as client,
         pytest.raises(ssl.SSLError),
     ):
         context.wrap_socket(client, server_hostname="127.0.0.1")
