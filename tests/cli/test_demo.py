@@ -124,7 +124,6 @@ def test_it_shows_everything_and_leaves_nothing(elsewhere: Path) -> None:
     """Without a terminal: an introduction, the real command's tables, a record, what to type next; status 0."""
     ran = run("demo", "--seconds", "2", env={"TMPDIR": str(elsewhere)})
     assert (ran.status, ran.out) == (0, b"")
-    assert ran.seconds < 15
     assert "\x1b" not in ran.err
     introduced = re.search(r"^([\d,]+) URLs on (\d+) hosts, all of them on this machine", ran.err)
     assert introduced is not None
@@ -140,18 +139,14 @@ def test_it_shows_everything_and_leaves_nothing(elsewhere: Path) -> None:
 
 
 @slow
-def test_what_the_user_has_set_for_other_jobs_is_left_out(elsewhere: Path) -> None:
-    """Options in the environment are about real lists: with these no host of the demo could be reached."""
-    settings = {"ASYNCFETCH_PUBLIC_ONLY": "1", "ASYNCFETCH_CONFIG": "not-there.toml"}
-    ran = run("demo", "--seconds", "1", env={"TMPDIR": str(elsewhere), **settings})
-    assert ran.status == 0, ran.err
-
-
-@slow
 def test_what_is_kept_is_what_was_said(tmp_path: Path, elsewhere: Path) -> None:
-    """--keep leaves list, records and bodies in a new directory, and names them; one with content is refused."""
-    ran = run("demo", "--seconds", "1", "--keep", "new/kept", cwd=tmp_path, env={"TMPDIR": str(elsewhere)})
-    assert ran.status == 0
+    """--keep leaves list, records and bodies in a new directory, and names them; one with content is refused.
+
+    Options in the environment are about real lists: with these no host of the demo could be reached.
+    """
+    settings = {"TMPDIR": str(elsewhere), "ASYNCFETCH_PUBLIC_ONLY": "1", "ASYNCFETCH_CONFIG": "not-there.toml"}
+    ran = run("demo", "--seconds", "1", "--keep", "new/kept", cwd=tmp_path, env=settings)
+    assert ran.status == 0, ran.err
     kept = tmp_path / "new" / "kept"
     urls = [line for line in (kept / "urls.txt").read_text().splitlines() if line and not line.startswith("#")]
     records = read_records(kept / "fetched" / "results.jsonl")
@@ -195,11 +190,11 @@ def test_a_signal_is_passed_on_where_there_is_no_terminal(
 ) -> None:
     """kill reaches only the demo itself: it hands the signal on, waits, cleans up, and has its status."""
     with Started("demo", env={"TMPDIR": str(elsewhere)}) as command:
-        while not any("urls.txt" in line for line in processes_of(command.pid)):
+        while not any(path.stat().st_size for path in elsewhere.rglob("results.jsonl")):
             time.sleep(0.02)
-        time.sleep(0.8)
         command.send(signum)
-        time.sleep(0.2)
+        while not command.read_line().startswith(f"{signum.name}: "):
+            pass
         command.send(signum)
         ran = command.wait()
         assert not processes_of(command.pid)

@@ -23,6 +23,7 @@ from asyncfetch.testing import (
     redirect,
     unused_port,
 )
+from tests.soon import SOON
 
 ONE, TWO, THREE = "127.0.0.1", "127.0.0.2", "127.0.0.3"
 QUICK = Politeness(probes=(0.02, 0.04, 0.08))
@@ -42,14 +43,14 @@ def codes(results: list[Result]) -> Counter[str]:
 
 @pytest.mark.slow
 async def test_one_host_of_three_asks_for_time() -> None:
-    """The other two finish as if alone; its requests come when it said, and within two seconds more."""
+    """The other two finish as if alone; its requests come when it said."""
 
     def busy_at_first(request: SeenRequest) -> Reply:
         is_early = request.host.startswith(THREE) and request.time < begun + 1.0
         return Reply(429, headers={"Retry-After": "1"}) if is_early else X
 
     async with FaultServer({"*": busy_at_first}, addresses=(ONE, TWO, THREE)) as server:
-        urls = [server.url(f"/{n}", host) for n in range(60) for host in (ONE, TWO, THREE)]
+        urls = [server.url(f"/{n}", host) for n in range(20) for host in (ONE, TWO, THREE)]
         async with Client() as client:
             begun, ended = monotonic(), dict[str, float]()
             async for result in client.fetch_many(urls):
@@ -60,9 +61,9 @@ async def test_one_host_of_three_asks_for_time() -> None:
     assert ended[TWO] < 0.9
     refused = [request for request in server.seen.log if request.host.startswith(THREE)]
     late = [request.time - begun for request in refused if request.time > begun + 0.9]
-    assert len(late) == 60
+    assert len(late) == 20
     assert min(late) >= 1.0
-    assert max(late) <= 3.0
+    assert max(late) <= 1.0 + SOON
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ async def test_garbage_is_not_waited_for(fields: dict[str, str]) -> None:
     """It is tried again as if nothing had been said."""
     routes = {"/": Sequence(Reply(503, headers=fields), X)}
     async with FaultServer(routes) as server, Client(retry=Retry(backoff=0.01)) as client:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(SOON):
             assert (await client.get(server.url())).content == b"x"
         assert client.stats.total.retries == 1
 
@@ -88,7 +89,7 @@ async def test_garbage_is_not_waited_for(fields: dict[str, str]) -> None:
 async def test_a_wait_without_an_end_is_bounded(value: str) -> None:
     """By `Retry.max_wait`."""
     routes = {"/": Sequence(Reply(503, headers={"Retry-After": value}), X)}
-    async with FaultServer(routes) as server, Client(retry=Retry(max_wait=0.05)) as client, asyncio.timeout(3):
+    async with FaultServer(routes) as server, Client(retry=Retry(max_wait=0.05)) as client, asyncio.timeout(SOON):
         assert (await client.get(server.url())).content == b"x"
 
 
@@ -104,7 +105,7 @@ async def test_a_good_answer_that_was_the_last_for_now_pauses_the_host(fields: d
         assert (stats.state, stats.reason) == (HostState.WAITING, "RateLimit")
         await client.get(server.url("/next"))
     first, second = server.seen.log
-    assert 1.0 <= second.time - first.time <= 2.0
+    assert 0.99 <= second.time - first.time <= SOON
 
 
 @pytest.mark.slow
@@ -117,7 +118,7 @@ async def test_a_redirect_that_asks_for_time_gets_it(to: str) -> None:
         async with Client(retry=Retry(max_wait=0.3)) as client:
             await client.get(server.url("/from", ONE))
     first, second = server.seen.log
-    assert 0.3 <= second.time - first.time <= 1.5
+    assert 0.29 <= second.time - first.time <= SOON
 
 
 # --- too many
@@ -129,7 +130,6 @@ class PerSecond:
     def __init__(self, most: int) -> None:
         self._most = most
         self._taken: deque[float] = deque()
-        self.answered: list[float] = []
         self.refused: list[float] = []
 
     def __call__(self, request: SeenRequest) -> Reply:
@@ -139,7 +139,6 @@ class PerSecond:
             self.refused.append(request.time)
             return Reply(429)
         self._taken.append(request.time)
-        self.answered.append(request.time)
         return X
 
 
@@ -149,10 +148,11 @@ class AtOnce:
     def __init__(self, most: int) -> None:
         self._most = most
         self._busy = 0
-        self.answered: list[float] = []
+        self.found: list[int] = []
         self.refused: list[float] = []
 
     async def __call__(self, request: SeenRequest) -> Reply:
+        self.found.append(self._busy)
         if self._busy >= self._most:
             self.refused.append(request.time)
             return Reply(429)
@@ -161,32 +161,20 @@ class AtOnce:
             await asyncio.sleep(0.05)
         finally:
             self._busy -= 1
-        self.answered.append(monotonic())
         return X
 
 
-def goodput(host: PerSecond | AtOnce, after: float) -> tuple[float, float]:
-    """Answers a second from so many seconds after the start, and the share of refusals from then on."""
-    start = min(host.answered) + after
-    answered = [at for at in host.answered if at >= start]
-    refused = sum(at >= start for at in host.refused)
-    return len(answered) / (max(answered) - start), refused / (len(answered) + refused)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("host", "allowed", "urls"), [(AtOnce(4), 4 / 0.053, 800), (PerSecond(50), 50, 600)])
-async def test_a_server_that_refuses_gets_what_it_allows(
-    host: PerSecond | AtOnce, allowed: float, urls: int
-) -> None:
-    """Nothing is lost, little is refused, and most of what it allows is used, on a busy machine, too."""
+@pytest.mark.parametrize(("host", "urls"), [(AtOnce(4), 250), (PerSecond(50), 200)])
+async def test_a_server_that_refuses_gets_what_it_allows(host: PerSecond | AtOnce, urls: int) -> None:
+    """Nothing is lost and little is refused; how much is used in what time is for `scheduler/test_adapt.py`."""
     host = type(host)(host._most)
     async with FaultServer({"*": host}) as server, Client() as client:
         results = await all_of(client, [server.url(f"/{n}") for n in range(urls)])
     assert codes(results) == {"ok": urls}
-    rate, refused = goodput(host, 5.0)
-    assert refused <= 0.03
-    assert rate >= 0.6 * allowed
-    assert goodput(host, 0.0)[0] >= 0.5 * allowed
+    assert len(host.refused) <= urls // 10
+    if isinstance(host, AtOnce):
+        assert sum(host.found) >= len(host.found), "each found one other under way, or more, on the average"
 
 
 # --- hosts that are not there
@@ -241,14 +229,23 @@ async def test_a_host_that_comes_back_is_asked_again() -> None:
         while not client.stats.hosts or next(iter(client.stats.hosts.values())).state is not HostState.BROKEN:
             await asyncio.sleep(0.005)
         server = await stack.enter_async_context(FaultServer({"*": Reply(200, b"x", delay=0.01)}, port=port))
-        assert codes(await asyncio.wait_for(listing, 10)) == {"ok": 50}
+        assert codes(await asyncio.wait_for(listing, SOON)) == {"ok": 50}
         assert server.seen.most_at_once > 1
 
 
 @pytest.mark.slow
 async def test_dead_silent_and_slow_hosts_do_not_keep_a_fast_one() -> None:
-    """One refuses, one swallows connections, one takes its time; the fast one is done as if alone."""
-    async with FaultServer({"/slow": Reply(200, b"s", delay=0.2), "*": X}, addresses=(ONE, TWO)) as server:
+    """One refuses, one swallows connections, one answers when the fast one is done: that waits for none of them."""
+    fast_is_done = asyncio.Event()
+
+    async def answer_late(_: SeenRequest) -> Reply:
+        await fast_is_done.wait()
+        return Reply(200, b"s")
+
+    async with (
+        FaultServer({"/slow": answer_late, "*": X}, addresses=(ONE, TWO)) as server,
+        asyncio.timeout(2 * SOON),
+    ):
         dead = unused_port(ONE)
         with blackhole(THREE) as silent:
             urls = [
@@ -261,20 +258,18 @@ async def test_dead_silent_and_slow_hosts_do_not_keep_a_fast_one() -> None:
                     *(server.url(f"/{n}/{m}", ONE) for m in range(10)),
                 )
             ]
-            begun, fast_at = monotonic(), 0.0
+            fast = 0
             seen: Counter[str] = Counter()
             politeness = Politeness(probes=(0.1, 0.2, 0.4))
             async with Client(timeouts=Timeouts(connect=0.3), politeness=politeness) as client:
                 async for result in client.fetch_many(urls):
                     seen[result.code or "ok"] += 1
-                    if result.ok and f"{ONE}:{server.port}" in result.url:
-                        fast_at = monotonic() - begun
-            whole = monotonic() - begun
+                    fast += result.ok and f"{ONE}:{server.port}" in result.url
+                    if fast == 1000:
+                        fast_is_done.set()
     assert seen["ok"] == 1100
     assert sum(seen.values()) == 1300
     assert seen["host.unavailable"] > 170
-    assert fast_at < 4
-    assert whole < 12
 
 
 # --- what is seen of it
@@ -313,8 +308,8 @@ async def test_bodies_come_no_faster_than_they_may() -> None:
             results = await all_of(client, [server.url(f"/{n}", TWO) for n in range(30)])
             second = monotonic() - begun - first
     assert codes(results) == {"ok": 30}
-    assert 0.4 <= first <= 3
-    assert 0.5 <= second <= 3
+    assert 0.4 <= first <= SOON
+    assert 0.5 <= second <= SOON
 
 
 async def test_a_redirect_loop_and_a_404_are_answers() -> None:
