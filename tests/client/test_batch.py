@@ -433,10 +433,14 @@ class TestBackPressure:
     async def test_a_slow_consumer_slows_the_server_s_work(self, server: FaultServer, client: Client) -> None:
         """While results wait, no more is started than may wait and be in flight."""
         async with client.fetch_many(urls_of(server, 1000)) as results:
+            assert results._batch is not None
             for taken in (1, 2, 3):
                 await anext(results)
                 await asyncio.sleep(0.03)
                 assert server.seen.requests <= taken + SMALL.buffered + SMALL.total
+            async with asyncio.timeout(20):
+                while client.stats.total.in_flight or not results._batch.lane.paused:
+                    await asyncio.sleep(0.001)
             requests = server.seen.requests
             await asyncio.sleep(0.02)
             assert server.seen.requests == requests

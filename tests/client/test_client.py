@@ -599,7 +599,7 @@ class TestClosing:
                 while server.seen.in_progress < 2:
                     await asyncio.sleep(0.001)
                 await client.aclose()
-                await asyncio.wait(tasks, timeout=0.1)
+                await asyncio.wait(tasks, timeout=20)
         for task, url in zip(tasks, urls, strict=True):
             error = task.exception()
             assert isinstance(error, Cancelled)

@@ -362,11 +362,11 @@ async def test_what_ends_with_its_host_waits_for_its_consumer() -> None:
 async def test_a_host_that_was_given_up_is_asked_again_after_a_rest() -> None:
     """A service that runs for days does not write a host off for ever."""
     port = unused_port()
-    async with Client(politeness=Politeness(probes=(), rest=0.3), retry=Retry(attempts=1)) as client:
+    async with Client(politeness=Politeness(probes=(), rest=1.0), retry=Retry(attempts=1)) as client:
         await all_of(client, [f"http://{ONE}:{port}/{n}" for n in range(9)])
         with pytest.raises(HostUnavailable):
             await client.get(f"http://{ONE}:{port}/")
         async with FaultServer({"*": X}, port=port) as server:
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(1.1)
             results = await all_of(client, [server.url(f"/{n}") for n in range(9)])
     assert codes(results) == {"ok": 9}

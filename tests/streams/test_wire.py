@@ -176,7 +176,8 @@ async def test_nobody_reads_and_nothing_piles_up(fault_server: FaultServer) -> N
     fault_server.route("/", Script(Endless(b"x" * 65536)))
     async with connected(fault_server) as (reader, _):
         before = -1
-        async with asyncio.timeout(5):
+        await until(lambda: reader.received > 2 * RECEIVE_AT_MOST)
+        async with asyncio.timeout(20):
             while reader.received != before:
                 before = reader.received
                 await asyncio.sleep(0.02)
