@@ -36,7 +36,7 @@ from asyncfetch.testing.fixtures import MakeFaultServer
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PYTHON = [sys.executable, "-W", "error"]  # with -X dev, asyncio remarks on steps that a busy machine makes slow
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 CUT = Script(Send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), Close())
 

@@ -28,7 +28,7 @@ from asyncfetch.testing import unused_port
 
 BINARY = shutil.which("nginx", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin")
 PER_HOST = 6  # the command's default
-PATIENCE = 10.0  # seconds for nginx to start or stop
+PATIENCE = 30.0  # seconds for nginx to start or stop
 
 pytestmark = [
     pytest.mark.nginx,

@@ -25,7 +25,7 @@ from tests.benchmarks.servers import NGINX, ROOT, SMALL
 from tests.benchmarks.suite import Figures, Outcome, Series
 from tests.benchmarks.workloads import WORKLOADS
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 FETCHERS = ["library", "command", "aiohttp", "httpx", "pyreqwest", "curl", "aria2", "wrk"]
 
 pytestmark = [

@@ -30,7 +30,7 @@ def command(*args: object) -> list[str]:
 
 
 def run(*args: object, **settings: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*args), capture_output=True, text=True, timeout=60, **settings)
+    return subprocess.run(command(*args), capture_output=True, text=True, timeout=120, **settings)
 
 
 def body_of(url: str) -> bytes:
@@ -81,7 +81,7 @@ def interrupt(argv: list[str], signum: int, is_time: Callable[[], bool]) -> tupl
         while process.poll() is None and not is_time():
             time.sleep(0.001)
         process.send_signal(signum)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=120)
     return process.returncode, stderr
 
 
@@ -135,12 +135,12 @@ def test_interrupted_by_ctrl_c(server: FaultServer, urls: Path, tmp_path: Path) 
         while server.seen.requests < 300:
             time.sleep(0.001)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     [line] = [line for line in stderr.splitlines() if line.startswith("go on with: ")]
     assert line == f"go on with: asyncfetch get -c -o '{results}'"
     argv = [sys.executable, "-m", "asyncfetch", *shlex.split(line)[4:]]
-    done = subprocess.run(argv, capture_output=True, text=True, cwd="/", timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, cwd="/", timeout=120)
     assert done.returncode == 0, done.stderr
     assert sorted(line["n"] for line in lines_of(results)) == list(range(1, URLS + 1))
     assert "had been recorded before (0 not ok)" in done.stderr
@@ -182,7 +182,7 @@ def test_failed_ones_again_and_compact(server: FaultServer, urls: Path, tmp_path
     lines = lines_of(out / "results.jsonl")
     assert [line["ok"] for line in lines if line["n"] == 7] == [False, True]
     argv = [sys.executable, "-m", "asyncfetch", "compact", str(out / "results.jsonl")]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (
         0,
         f"asyncfetch: 30 lines kept, 1 dropped: {out / 'results.jsonl'}\n",

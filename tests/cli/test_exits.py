@@ -155,7 +155,7 @@ def test_leaving_at_once_waits_for_nothing() -> None:
             "import threading, time; from asyncfetch.cli.exits import leave_at_once;"
             f"threading.Thread(target=time.sleep, args=[60]).start(); leave_at_once({int(signum)})"
         )
-        ended = subprocess.run([sys.executable, "-c", program], env=environment(), timeout=20)
+        ended = subprocess.run([sys.executable, "-c", program], env=environment(), timeout=120)
         assert ended.returncode == status
 
 

@@ -292,7 +292,7 @@ asyncfetch.cli.main()
 def run_as_nobody(*arguments: str, folder: Path) -> tuple[int, str]:
     """Run the command as somebody whom file modes keep out, also where the tests run as root."""
     command = [sys.executable, "-c", AS_NOBODY, *arguments]
-    ended = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=30)
+    ended = subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, timeout=120)
     return ended.returncode, ended.stderr
 
 

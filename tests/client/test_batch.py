@@ -901,7 +901,7 @@ def test_the_end_of_the_loop(fault_server: FaultServer, script: str, loop: str) 
         [sys.executable, "-X", "dev", "-W", "error", "-c", source, fault_server.url(), loop],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.stdout, done.stderr, done.returncode) == (PRINTED.get(script, ""), "", 0)

@@ -582,7 +582,7 @@ def run_script(script: str, *arguments: str) -> str:
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *arguments],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, ""), done.stderr

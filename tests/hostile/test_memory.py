@@ -231,7 +231,7 @@ class Probe:
         return measured
 
     def close(self) -> None:
-        self._process.communicate(timeout=10)
+        self._process.communicate(timeout=60)
 
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
@@ -272,7 +272,7 @@ main()
 def peak_of_command(folder: Path, *arguments: str) -> tuple[int, list[str]]:
     """Run the command; return the most memory that it had, in bytes, and the codes of its records."""
     command = [sys.executable, "-c", WITH_PEAK, "get", "-q", "--retry=0", "-P", str(folder), *arguments]
-    ended = subprocess.run(command, capture_output=True, env=environment(), timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, env=environment(), timeout=120, check=False)
     records = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
     return int(ended.stderr.split()[-1]) * 1024, [record.get("error", {}).get("code", "") for record in records]
 

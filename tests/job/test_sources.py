@@ -266,7 +266,7 @@ def test_a_process_can_leave_while_its_stdin_is_open() -> None:
         "asyncio.run(main())\n"
     )
     with pipe() as (reader, _):
-        done = subprocess.run([sys.executable, "-c", program], stdin=reader, capture_output=True, timeout=10)
+        done = subprocess.run([sys.executable, "-c", program], stdin=reader, capture_output=True, timeout=60)
     assert (done.stdout, done.stderr, done.returncode) == (b"left\n", b"", 0)
 
 
