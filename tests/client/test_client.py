@@ -362,11 +362,12 @@ class TestTimeouts:
             with pytest.raises(TotalTimeout):
                 await client.get(server.url(path), timeouts=Timeouts(total=0.03))
 
+    @pytest.mark.slow
     async def test_total_runs_over_redirects(self, server: FaultServer, client: Client) -> None:
         """A chain whose hops are quick enough each is given up when all of them are not."""
-        server.route("/", Reply(302, headers={"Location": "/"}, delay=0.02))
+        server.route("/", Reply(302, headers={"Location": "/"}, delay=0.1))
         with pytest.raises(TotalTimeout):
-            await client.get(server.url(), timeouts=Timeouts(total=0.05))
+            await client.get(server.url(), timeouts=Timeouts(total=0.35))
         assert 2 <= server.seen.requests <= 4
 
     async def test_total_cuts_a_connect(self, client: Client) -> None:
@@ -374,10 +375,11 @@ class TestTimeouts:
         with blackhole() as port, pytest.raises(TotalTimeout):
             await client.get(f"http://127.0.0.1:{port}/", timeouts=Timeouts(total=0.02))
 
+    @pytest.mark.slow
     async def test_waiting_for_the_turn_is_not_counted(self, server: FaultServer) -> None:
         """A timeout starts with the turn."""
-        server.route("*", Reply(200, b"x", delay=0.03))
-        timeouts = Timeouts(total=0.1)
+        server.route("*", Reply(200, b"x", delay=0.15))
+        timeouts = Timeouts(total=0.6)
         async with Client(limits=Limits(per_host=1), timeouts=timeouts, retry=ONCE) as client:
             responses = await asyncio.gather(*(client.get(server.url(f"/{n}")) for n in range(5)))
         assert [response.status_code for response in responses] == [200] * 5

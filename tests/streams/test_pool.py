@@ -377,15 +377,16 @@ async def test_sweep_stops_when_nothing_is_to_watch(pools: Pools, fault_server: 
         await until(lambda: not has_timer(pool))
 
 
+@pytest.mark.slow
 async def test_program_that_was_busy_does_not_blame_the_server(pools: Pools, server: FaultServer) -> None:
     """After a loop was blocked for longer than the read timeout, what came meanwhile is looked at first."""
-    server.route("/", Script(Send(HELLO[:-5]), Drip(b"hello", every=0.03)))
+    server.route("/", Script(Send(HELLO[:-5]), Drip(b"hello", every=0.05)))
     pool = pools()
-    timeouts = Timeouts(read=0.08, speed_limit=0)
+    timeouts = Timeouts(read=0.4, speed_limit=0)
     pool.watch(timeouts)
     exchange = await begin(pool, server, timeouts=timeouts)
     await asyncio.sleep(0.01)
-    time.sleep(0.12)
+    time.sleep(0.6)
     assert await exchange.read_all() == b"hello"
     exchange.release()
     assert pool.idle == 1
