@@ -19,6 +19,8 @@ hypothesis.settings.load_profile("untimed")
 
 pytest_plugins = ("asyncfetch.testing.fixtures",)
 
+_FOR_A_THREAD = 5.0  # seconds
+
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
     "uvloop": uvloop.new_event_loop,
@@ -56,21 +58,26 @@ def nothing_left_behind() -> Iterator[None]:
     yield
     if _left(before, threads_before):
         gc.collect()
+        for thread in _threads_left(threads_before):
+            thread.join(_FOR_A_THREAD)  # those of anyio are told to end with a test, and nobody waits for that
     left = _left(before, threads_before)
     assert not left, f"left behind: {left}"
 
 
 def _left(before: set[tuple[str, str]], threads_before: set[threading.Thread]) -> list[object]:
-    """What is there now and was not before; the threads of an event loop's own pool end with the loop."""
+    """What is there now and was not before."""
     descriptors = [
         (number, target)
         for number, target in _open_descriptors() - before
         if target.startswith("socket:") or (target.startswith("/") and not target.startswith("/dev/"))
     ]
-    threads = [
-        thread for thread in set(threading.enumerate()) - threads_before if not thread.name.startswith("asyncio_")
-    ]
-    return [*descriptors, *threads]
+    return [*descriptors, *_threads_left(threads_before)]
+
+
+def _threads_left(threads_before: set[threading.Thread]) -> list[threading.Thread]:
+    """Threads that were not there before; those of an event loop's own pool end with the loop."""
+    new = set(threading.enumerate()) - threads_before
+    return [thread for thread in new if not thread.name.startswith("asyncio_")]
 
 
 @pytest.fixture
