@@ -1,7 +1,8 @@
 """One thread that is given one thing after the other, and takes what has come in batches.
 
 It costs the event loop next to nothing: handing over is a step of a queue, and nobody is told that a batch is done,
-unless somebody waits for room. The thread looks when something has come, waits a moment for more, and takes it all.
+unless somebody waits for room. The thread looks when something has come, gives company a moment to come, or until
+there are some, and takes all that is there.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 import anyio
@@ -20,46 +20,54 @@ __all__ = ["BatchThread"]
 
 T = TypeVar("T")
 
-_PATIENCE = 0.001  # seconds
+_PATIENCE = 0.002  # seconds
 
 
 class BatchThread(Generic[T]):
     """Lets a function take batches in a thread. `run` is a task; `put`, `has_room` and `close` are for its loop."""
 
-    def __init__(self, take: Callable[[list[T]], None], at_once: int) -> None:
+    def __init__(self, take: Callable[[list[T]], None], enough: int, at_once: int) -> None:
         """Be given nothing yet.
 
         Args:
             take: called in the thread with each batch, in order.
+            enough: how many are worth a batch without a further wait.
             at_once: how many a batch may have.
         """
         self._take = take
+        self._enough = enough
         self._at_once = at_once
         self._queue: SimpleQueue[T | None] = SimpleQueue()
+        self._nudges: SimpleQueue[None] = SimpleQueue()
         self._given = self._done = 0
         self._is_last = self._has_ended = False
         self._failure: BaseException | None = None
-        self._room: asyncio.Future[None] | None = None
+        self._waiting_for_room: list[asyncio.Future[None]] = []
 
     def put(self, item: T) -> int:
         """Hand something over; return how many have been given and not been taken to the end."""
         self._queue.put(item)
         self._given += 1
-        return self._given - self._done
+        waiting = self._given - self._done
+        if waiting == self._enough:
+            self._nudges.put(None)
+        return waiting
 
     async def has_room(self, at_most: int) -> None:
         """Wait until no more than so many have been given and not been taken, or the thread has ended."""
-        loop = asyncio.get_running_loop()
-        self._room = loop.create_future()
-        # the thread counts first and looks for `_room` then; here it is the reverse
-        while self._given - self._done > at_most and not self._has_ended:
-            await self._room
-            self._room = loop.create_future()
-        self._room = None
+        loop, is_roomy = asyncio.get_running_loop(), False
+        while not is_roomy:
+            room = loop.create_future()
+            self._waiting_for_room.append(room)
+            # the thread counts first and looks for who waits then; here it is the reverse
+            is_roomy = self._has_ended or self._given - self._done <= at_most
+            if not is_roomy:
+                await room
 
     def close(self) -> None:
         """Let `run` return when everything has been taken."""
         self._queue.put(None)
+        self._nudges.put(None)
 
     async def run(self) -> None:
         """Let the thread work until `close`; cancelling changes nothing.
@@ -83,7 +91,7 @@ class BatchThread(Generic[T]):
             while batch := self._next():
                 self._take(batch)
                 self._done += len(batch)
-                if self._room is not None:
+                if self._waiting_for_room:
                     _tell(loop, self._give_room)
         except BaseException as error:
             self._failure = error
@@ -94,8 +102,9 @@ class BatchThread(Generic[T]):
         """Wait for the next batch; an empty one is the end."""
         batch: list[T] = []
         item = None if self._is_last else self._queue.get()
-        if item is not None:
-            time.sleep(_PATIENCE)
+        if item is not None and self._queue.qsize() < self._enough:
+            with contextlib.suppress(Empty):
+                self._nudges.get(timeout=_PATIENCE)
         while item is not None:
             batch.append(item)
             if len(batch) == self._at_once or not self._queue.qsize():
@@ -107,8 +116,10 @@ class BatchThread(Generic[T]):
     # --- from the thread, in the event loop
 
     def _give_room(self) -> None:
-        if self._room is not None and not self._room.done():
-            self._room.set_result(None)
+        waiting, self._waiting_for_room = self._waiting_for_room, []
+        for room in waiting:
+            if not room.done():
+                room.set_result(None)
 
     def _end(self, ended: asyncio.Future[None]) -> None:
         self._has_ended = True

@@ -1,9 +1,9 @@
 """From results to lines and files: one thread writes them, one batch after the other.
 
-A result is written a millisecond after it came, together with what has come meanwhile (`batches`). When 32 wait or
-are being written, `put` asks the run to wait; the command lets 32 more wait in the client, and a kill costs no more
-than these 64 and what is in flight. Results for which nothing was sent (the host was given up, the URL is invalid)
-cost nothing to get again: 500 of them may wait. A body has its file before its line is written.
+A result is written two milliseconds after it came, or when 16 wait, with all that is there (`batches`). When 32
+wait or are being written, `put` asks the run to wait; the command lets 32 more wait in the client, and a kill costs
+no more than these 64 and what is in flight. Results for which nothing was sent (the host was given up, the URL is
+invalid) cost nothing to get again: 500 of them may wait. A body has its file before its line is written.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder"]
 
+_ENOUGH = 16  # results that are worth a batch
 _MOST = 32  # results that wait here or are being written
 _UNSENT = 500  # the same, if nothing was sent for them
 _SYNC_EVERY = 1.0  # seconds
@@ -62,7 +63,8 @@ class Recorder:
         self._safeguard = safeguard
         self._preparer = preparer
         self._is_broken = False  # the results file ends here
-        self._writer = None if journal is None and bodies is None else BatchThread(self._record, _UNSENT)
+        is_needed = journal is not None or bodies is not None
+        self._writer = BatchThread(self._record, _ENOUGH, _UNSENT) if is_needed else None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def put(self, result: Result) -> bool:
@@ -75,7 +77,7 @@ class Recorder:
     async def has_room(self) -> None:
         """Wait until results that wait have been written."""
         if self._writer is not None:
-            await self._writer.has_room(_MOST // 2)
+            await self._writer.has_room(_ENOUGH)
 
     def close(self) -> None:
         """Let `run` write what is left, and return."""

@@ -31,7 +31,7 @@ class Taken:
 async def test_everything_is_taken_in_order_by_one_other_thread() -> None:
     """Nothing is lost and nothing overtakes, whoever is quicker; no batch is longer than allowed."""
     taken = Taken()
-    thread = BatchThread(taken, at_once=10)
+    thread = BatchThread(taken, enough=2, at_once=10)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.run)
         for item in range(1000):
@@ -49,7 +49,7 @@ async def test_everything_is_taken_in_order_by_one_other_thread() -> None:
 async def test_what_comes_together_is_one_batch() -> None:
     """What is there when the thread looks is taken at once."""
     taken = Taken()
-    thread = BatchThread(taken, at_once=10)
+    thread = BatchThread(taken, enough=2, at_once=10)
     for item in range(5):
         thread.put(item)
     thread.close()
@@ -60,7 +60,7 @@ async def test_what_comes_together_is_one_batch() -> None:
 async def test_room_is_there_when_enough_has_been_taken() -> None:
     """Whoever waits goes on with the batch that makes room, not earlier."""
     taken = Taken(held=True)
-    thread = BatchThread(taken, at_once=2)
+    thread = BatchThread(taken, enough=2, at_once=2)
     assert [thread.put(item) for item in range(4)] == [1, 2, 3, 4]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.run)
@@ -76,13 +76,31 @@ async def test_room_is_there_when_enough_has_been_taken() -> None:
     assert taken.items == [0, 1, 2, 3, 4]
 
 
+async def test_several_may_wait_for_room() -> None:
+    """Nobody is forgotten: the results of a list wait, and those that were known before."""
+    taken = Taken(held=True)
+    thread = BatchThread(taken, enough=2, at_once=10)
+    for item in range(6):
+        thread.put(item)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(thread.run)
+        for at_most in (0, 3, 5):
+            tasks.start_soon(thread.has_room, at_most)
+        await asyncio.sleep(0)
+        taken.gate.release(100)
+        async with asyncio.timeout(15):
+            await thread.has_room(0)
+        thread.close()
+    assert taken.items == list(range(6))
+
+
 async def test_an_error_ends_it_and_nobody_waits_any_more() -> None:
     """What the function raises comes out of run, and has_room returns."""
 
     def take(_: list[int]) -> None:
         raise LookupError("no")
 
-    thread = BatchThread(take, at_once=1)
+    thread = BatchThread(take, enough=2, at_once=1)
     thread.put(0)
     with pytest.raises(LookupError):
         await thread.run()
@@ -92,7 +110,7 @@ async def test_an_error_ends_it_and_nobody_waits_any_more() -> None:
 async def test_cancelled_it_takes_what_was_given() -> None:
     """Only closing ends it."""
     taken = Taken()
-    thread = BatchThread(taken, at_once=100)
+    thread = BatchThread(taken, enough=2, at_once=100)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.run)
         await asyncio.sleep(0)
@@ -105,7 +123,7 @@ async def test_cancelled_it_takes_what_was_given() -> None:
 def test_the_end_of_the_loop_does_not_matter() -> None:
     """A program that has left its loop is not held up by a function that never returns, and no error is shown."""
     taken = Taken(held=True)
-    thread = BatchThread(taken, at_once=10)
+    thread = BatchThread(taken, enough=2, at_once=10)
 
     async def leave() -> None:
         thread.put(1)
