@@ -70,7 +70,7 @@ def make_hosts(seconds: int, places: Mapping[str, str]) -> list[DemoHost]:
     tempers: list[tuple[str, int, str, int, Callable[[int], Temper | None]]] = [
         ("fast", 6, "page", 24 * seconds, lambda n: _answer_well(1_500 * n, 0.05 + 0.005 * n)),
         ("gzip", 4, "log", 16 * seconds, lambda n: _answer_well(6_000 * n, 0.09, compressed=True)),
-        ("flaky", 6, "item", 14 * seconds, _answer_at_times),
+        ("flaky", 6, "item", 6 * seconds, _answer_at_times),
         ("slow", 6, "report", 7 * seconds, lambda n: _answer_well(10_000, 0.3 + 0.06 * n)),
         ("moved", 4, "old", 10 * seconds, lambda n: _answer_elsewhere(f"fast-{n}.test", places)),
         ("busy", 5, "api", 5 * seconds, lambda n: _answer_in_bursts(14, pause=1 + n // 4)),
