@@ -106,11 +106,11 @@ class Recorder:
             return
         try:
             await anyio.to_thread.run_sync(self._journal.sync)
-        except JobError as error:
+        except JournalError as error:
+            self._is_broken = True
             self._fail(error)
 
     def _fail(self, error: JobError) -> None:
-        self._is_broken = self._is_broken or isinstance(error, JournalError)
         if self.failure is None:
             self.failure = self.outcome.error = error
             self._on_failure(error)
@@ -122,7 +122,8 @@ class Recorder:
         try:
             self._write(batch)
         except JobError as error:
-            self._is_broken = isinstance(error, JournalError)  # before the next batch
+            if isinstance(error, JournalError):
+                self._is_broken = True  # before the next batch
             assert self._loop is not None, "run() has begun"
             self._loop.call_soon_threadsafe(self._fail, error)
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import resource
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from asyncfetch.errors import HostUnavailable, LocalError, NameNotFound
 from asyncfetch.job.bodies import Bodies
 from asyncfetch.job.errors import JobError, JournalError, OutputError
+from asyncfetch.job.filesink import FileSink
 from asyncfetch.job.journal import Journal, open_journal
 from asyncfetch.job.outcome import JobOutcome
 from asyncfetch.job.recorder import Recorder
@@ -230,6 +232,41 @@ async def test_after_a_journal_has_failed_nothing_is_recorded(journal: Journal, 
             recorder.put(await saved(bodies, 2, "http://example.org/a"))
     assert path.read_bytes() == b""
     assert list((tmp_path / "out").iterdir()) == []
+
+
+class GatedBodies(Bodies):
+    """Fails to save a body, as soon as it may."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.is_asked, self.may_fail = threading.Event(), threading.Event()
+
+    def save(self, sink: FileSink) -> str:
+        self.is_asked.set()
+        assert self.may_fail.wait(10)
+        raise self.failed(OSError(28, "no space"))
+
+
+async def test_a_journal_that_fails_while_a_body_does(journal: Journal, path: Path, tmp_path: Path) -> None:
+    """The body's failure does not hide the journal's: nothing more is recorded."""
+    reading, writing = os.pipe()
+    with GatedBodies(tmp_path / "out") as bodies:
+        async with running(journal, bodies) as (recorder, failures):
+            recorder.put(ok(1))
+            await until(lambda: recorder.outcome.total)
+            os.dup2(writing, journal._output._descriptor)  # what cannot be synced
+            recorder.put(await saved(bodies, 2, "http://example.org/a"))
+            await until(bodies.is_asked.is_set)
+            await recorder._sync()
+            assert [type(failure) for failure in failures] == [JournalError]
+            bodies.may_fail.set()
+            await until(lambda: bodies.failure)
+            recorder.put(ok(3))
+    os.close(writing)
+    assert (numbers(path), recorder.outcome.total) == ([1], 1)
+    journal.close()
+    assert os.read(reading, 65536) == b""
+    os.close(reading)
 
 
 async def test_a_body_that_cannot_be_saved(journal: Journal, path: Path, tmp_path: Path) -> None:
