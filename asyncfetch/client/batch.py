@@ -161,7 +161,7 @@ class Batch:
             self._refuse(request, index, error)
         else:
             self._outstanding += 1
-            if not (self._turns.unavailable and self._ends_at_once(request, index, fetch.host)):
+            if not self._ends_at_once(request, index, fetch.host):
                 self._window.add(fetch)
         return self._window.count_fed()
 

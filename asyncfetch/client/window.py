@@ -101,10 +101,7 @@ class Window:
     def count_fed(self) -> bool:
         """Count one entry more; say whether the source should `breathe` before the next one."""
         self._fed += 1
-        lane = self.lane
-        if lane.queued < self._queued and self._overflow is None and not lane.paused:
-            return self._fed % _FED_AT_ONCE == 0
-        is_ahead = lane.queued >= self._queued or (self._overflow is not None and self._overflow.count > 0)
+        is_ahead = self.lane.queued >= self._queued or (self._overflow is not None and self._overflow.count > 0)
         return self._fed % (_FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE) == 0 or self._must_wait
 
     @property

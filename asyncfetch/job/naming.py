@@ -38,7 +38,7 @@ _BRACES = re.compile(r"\{[^{}]*\}?|\}")
 _TELLING = frozenset({"n", "name", "sha256"})
 _CUT_TO = 150
 # whatever looks unfinished beside a results file is no body
-_LIKE_OURS = re.compile(r"\.part$", re.IGNORECASE)
+_LIKE_A_PART = re.compile(r"\.part$", re.IGNORECASE)
 # `{n}` at the begin or the end of a part, apart from other digits: then a name belongs to one position only
 _NUMBERED = re.compile(r"(?:^|/)\{n\}(?:\{ext\})?(?:$|/|[^0-9{])|[^0-9}]\{n\}(?:\{ext\})?(?:$|/)")
 
@@ -151,7 +151,7 @@ def _bounded(parts: list[str], text: str, mark: str = "") -> BodyName:
     """Return a name of these parts; where something has to be cut off, a mark of the whole text is put to it."""
     *wanted, file = parts
     folders = within_bounds(wanted)
-    if not folders and _LIKE_OURS.search(file):
+    if not folders and _LIKE_A_PART.search(file):
         file += "_"
     stem, extension = split_extension(file)
     if len(folders) < len(wanted) or _is_long(text):
