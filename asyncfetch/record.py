@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 
@@ -53,7 +52,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     def of(cls, result: Result) -> Record:
         """Flatten a result; `path` and `sha256` are for whoever saved the body to fill in."""
         error, response = result.error, result.response
-        return cls(
+        record = cls(
             v=1,
             n=result.index,
             id=result.request.id,
@@ -65,27 +64,26 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
             redirects=result.redirects or None,
             t=result.timings.rounded(),
             ts=datetime.fromtimestamp(result.ended, UTC),
-            **({} if response is None else _describe(response)),
         )
+        if response is not None:
+            record._describe(response)
+        return record
+
+    def _describe(self, response: Response) -> None:
+        self.final_url = response.url if response.history else None
+        self.status = response.status_code
+        self.bytes = response.num_bytes
+        self.wire_bytes = response.wire_bytes
+        self.http = response.http_version
+        self.reused = response.reused
+        first_last = reversed(response.raw_headers)  # so that the first of several stands
+        fields = {name.lower(): value for name, value in first_last}
+        self.content_type = _text(fields.get(b"content-type"))
+        self.etag = _text(fields.get(b"etag"))
+        self.last_modified = _text(fields.get(b"last-modified"))
 
 
 _RECORDED_AT_MOST = 8 * 1024  # bytes of a field; a line of results is no place for the 128 KiB that one may have
-
-
-def _describe(response: Response) -> dict[str, Any]:
-    """Return what a record says of a response, by its keys."""
-    fields = {name.lower(): value for name, value in reversed(response.raw_headers)}  # the first of several stands
-    return {
-        "final_url": response.url if response.history else None,
-        "status": response.status_code,
-        "bytes": response.num_bytes,
-        "wire_bytes": response.wire_bytes,
-        "content_type": _text(fields.get(b"content-type")),
-        "etag": _text(fields.get(b"etag")),
-        "last_modified": _text(fields.get(b"last-modified")),
-        "http": response.http_version,
-        "reused": response.reused,
-    }
 
 
 def _text(value: bytes | None) -> str | None:

@@ -80,7 +80,10 @@ class Timings(msgspec.Struct, omit_defaults=True):
 
     def rounded(self) -> Timings:
         """The same to the microsecond."""
-        queue, dns, connect, tls, ttfb, total = msgspec.structs.astuple(self)
+        times = msgspec.structs.astuple(self)
+        if times == _NO_TIMES:
+            return self
+        queue, dns, connect, tls, ttfb, total = times
         return Timings(
             queue and _rounded(queue),
             dns and _rounded(dns),
@@ -89,6 +92,9 @@ class Timings(msgspec.Struct, omit_defaults=True):
             ttfb and _rounded(ttfb),
             total and _rounded(total),
         )
+
+
+_NO_TIMES = msgspec.structs.astuple(Timings())
 
 
 def _rounded(seconds: float) -> float:

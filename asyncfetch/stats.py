@@ -235,6 +235,15 @@ class Stats:
         if host is not None:
             host.add(size, bucket, code)
 
+    def refused(self, host: HostStats | None, code: str, number: int) -> None:
+        """Count so many results that `code` ended and for which nothing was sent; without a host as in `ended`."""
+        for counters in (self.total, host):
+            if counters is not None:
+                counters.done += number
+                counters.failed += number
+                counters.last_error = code
+                counters.errors[code] = counters.errors.get(code, 0) + number
+
     def __iter__(self) -> Iterator[HostStats]:
         """Every host that is kept apart, then the others if there are any."""
         yield from self.hosts.values()

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Sequence
 
 import anyio
 
@@ -22,7 +22,7 @@ from asyncfetch.client.window import Window
 from asyncfetch.errors import HostUnavailable, InvalidURL
 from asyncfetch.result import Request, Result
 from asyncfetch.settings import Limits
-from asyncfetch.url import redacted
+from asyncfetch.url import Url, redacted
 
 __all__ = ["Batch", "Source"]
 
@@ -48,7 +48,8 @@ class Batch:
         limits: Limits,
         sink: SinkFactory | None,
         *,
-        make: Callable[[Batch, Request, int], Fetch],
+        locate: Callable[[Request], Url],
+        make: Callable[[Batch, Request, int, Url], Fetch],
         on_done: Callable[[Batch], None],
     ) -> None:
         """Prepare a list without entries.
@@ -57,10 +58,11 @@ class Batch:
             turns: gives its entries their turns.
             limits: how far it is read ahead, and how many results may wait.
             sink: where bodies go, or None for memory.
+            locate: says where an entry goes; InvalidURL if it cannot be fetched.
             make: makes a fetch of an entry.
             on_done: called once, when no more results can come.
         """
-        self._window = Window(turns, limits, self._restore, self.fail)
+        self._window = Window(turns, limits, restore=self._restore, refuse=self._refuse, on_failure=self.fail)
         self.lane = self._window.lane
         self.sink = sink
         self.partial: PartialFactory | None = None
@@ -69,6 +71,7 @@ class Batch:
         self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._limits = limits
+        self._locate = locate
         self._make = make
         self._on_done = on_done
         self._running: dict[Fetch, anyio.CancelScope] = {}
@@ -149,49 +152,65 @@ class Batch:
             TypeError: the entry is neither a URL nor a Request.
             LocalError: it cannot be kept; the list has been stopped.
         """
+        request = entry if type(entry) is Request else self._as_request(entry)
+        self._count += 1
+        index = request.index or self._count
+        window, turns = self._window, self._turns
+        fetch: Fetch | None = None
+        error: InvalidURL | HostUnavailable | None = None
+        try:
+            url = self._locate(request)
+            host = url.origin.key
+            if turns.unavailable:
+                error = turns.unavailability(host)
+            if error is None and not window.puts_away(host):
+                fetch = self._make(self, request, index, url)
+        except InvalidURL as invalid:
+            error = invalid
+        self._outstanding += 1
+        if fetch is not None:
+            window.add(fetch)
+        elif error is None:
+            window.put_away(host, request, index)
+        else:
+            self._refuse([(request, index)], error)
+        return window.count_fed()
+
+    def _as_request(self, entry: str | Request) -> Request:
         request = Request(entry, self._count + 1) if isinstance(entry, str) else entry
         if not isinstance(request, Request):
             raise TypeError(f"an entry of the list is neither a str nor a Request, but a {type(entry).__name__}")
-        self._count += 1
-        index = request.index or self._count
-        try:
-            fetch = self._make(self, request, index)
-        except InvalidURL as error:
-            self._outstanding += 1
-            self._refuse(request, index, error)
-        else:
-            self._outstanding += 1
-            if not self._ends_at_once(request, index, fetch.host):
-                self._window.add(fetch)
-        return self._window.count_fed()
+        return request
 
-    def _restore(self, request: Request, index: int, host: str) -> Fetch | None:
-        """Make the fetch of an entry again that waited on disk. None if it has ended, or with it the list."""
+    def _restore(self, request: Request, index: int) -> Fetch | None:
+        """Make the fetch of an entry that waited on disk. None if it has ended at once, or with it the list."""
         if self.stopping:
             self.give_up()
-        elif not self._ends_at_once(request, index, host):
-            try:
-                return self._make(self, request, index)
-            except InvalidURL as error:  # it could be fetched then, and its owner has changed it
-                self._refuse(request, index, error)
-            except Exception as error:
-                self.give_up()
-                self.fail(error)
+            return None
+        try:
+            return self._make(self, request, index, self._locate(request))
+        except InvalidURL as error:  # it could be fetched then, and its owner has changed it
+            self._refuse([(request, index)], error)
+        except Exception as error:
+            self.give_up()
+            self.fail(error)
         return None
 
-    def _ends_at_once(self, request: Request, index: int, host: str) -> bool:
-        """Give the result of an entry whose host was given up; say whether it was."""
-        error = self._turns.unavailability(host) if self._turns.unavailable else None
-        if error is not None:
-            self._refuse(request, index, error)
-        return error is not None
-
-    def _refuse(self, request: Request, index: int, error: InvalidURL | HostUnavailable) -> None:
-        """Give the result of an entry that cannot be fetched, or whose host was given up."""
-        error.url, stats = redacted(request.url), self._turns.stats
-        result = Result(index=index, request=request, error=error, ended=time.time())
-        stats.ended(stats.hosts.get(error.host) if isinstance(error, HostUnavailable) else None, result)
-        self.deliver(result)
+    def _refuse(self, entries: Sequence[tuple[Request, int]], why: InvalidURL | HostUnavailable) -> None:
+        """Give the results of entries that cannot be fetched, or of a host that was given up."""
+        stats, ended, kind = self._turns.stats, time.time(), type(why)
+        host = {"host": why.host} if isinstance(why, HostUnavailable) else {}
+        results = [
+            Result(
+                index=index,
+                request=request,
+                error=kind(why.detail, url=redacted(request.url), **host),
+                ended=ended,
+            )
+            for request, index in entries
+        ]
+        stats.refused(stats.hosts.get(host.get("host", "")), why.code, len(results))
+        self._hand_over([(result, 0) for result in results])
 
     @property
     def _is_full(self) -> bool:
@@ -229,13 +248,16 @@ class Batch:
 
     def deliver(self, result: Result) -> None:
         """Put a result where the consumer finds it; hold the list back if too many are there."""
-        self._outstanding -= 1
         if result.error is not None:
             _drop_traceback(result.error)
         response = result.response
         size = response.num_bytes if response is not None and response.has_content else 0
-        self._results.append((result, size))
         self._result_bytes += size
+        self._hand_over([(result, size)])
+
+    def _hand_over(self, results: Sequence[tuple[Result, int]]) -> None:
+        self._outstanding -= len(results)
+        self._results.extend(results)
         if self._is_full:
             self._turns.frontier.pause(self.lane)
         self._notify()

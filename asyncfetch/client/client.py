@@ -304,7 +304,7 @@ class Client:
     def _begin_single(self, request: Request) -> Fetch:
         self._check_open()
         try:
-            return self._make_fetch(self._turns.single, request, 1)
+            return self._make_fetch(self._turns.single, request, 1, _locate(request))
         except InvalidURL as error:
             error.url = redacted(request.url)
             raise
@@ -337,7 +337,14 @@ class Client:
 
     def _begin_batch(self, urls: Source, sink: SinkFactory | None, partial: PartialFactory | None) -> Batch:
         self._check_open()
-        batch = Batch(self._turns, self._limits, sink, make=self._make_for_batch, on_done=self._batches.discard)
+        batch = Batch(
+            self._turns,
+            self._limits,
+            sink,
+            locate=_locate,
+            make=self._make_for_batch,
+            on_done=self._batches.discard,
+        )
         batch.partial = partial
         self._batches.add(batch)
         begin(self._group, batch.feed(urls), batch.end_source)
@@ -345,24 +352,20 @@ class Client:
 
     # --- fetches
 
-    def _make_for_batch(self, batch: Batch, request: Request, index: int) -> Fetch:
-        fetch = self._make_fetch(batch.lane, request, index)
+    def _make_for_batch(self, batch: Batch, request: Request, index: int, url: Url) -> Fetch:
+        fetch = self._make_fetch(batch.lane, request, index, url)
         fetch.batch = batch
         return fetch
 
-    def _make_fetch(self, lane: Lane, request: Request, index: int) -> Fetch:
-        """Check a request and prepare its fetch.
+    def _make_fetch(self, lane: Lane, request: Request, index: int, url: Url) -> Fetch:
+        """Check what a request brings along, and prepare its fetch.
 
         Raises:
             InvalidURL: it cannot be fetched.
             TypeError: what it brings along is of another type than it takes.
             ValueError: its `max_body` is negative, or its `max_time` or `sha256` is none.
         """
-        if request.invalid:
-            raise InvalidURL(request.invalid)
-        if request.method not in _METHODS:
-            raise InvalidURL(f"the method {shown(str(request.method))} is not GET or HEAD")
-        fetch = Fetch(lane, request, index, Url.parse(request.url))
+        fetch = Fetch(lane, request, index, url)
         fetch.blocks, fetch.timeouts = self._hosts.blocks, self._timeouts
         has_times = request.timeouts is not None or request.max_time is not None
         if has_times or request.max_body is not None or request.sha256 is not None:
@@ -374,3 +377,16 @@ class Client:
         fetch.max_body = request.max_body
         fetch.added = monotonic()
         return fetch
+
+
+def _locate(request: Request) -> Url:
+    """Say where a request goes.
+
+    Raises:
+        InvalidURL: it cannot be fetched.
+    """
+    if request.invalid:
+        raise InvalidURL(request.invalid)
+    if request.method not in _METHODS:
+        raise InvalidURL(f"the method {shown(str(request.method))} is not GET or HEAD")
+    return Url.parse(request.url)

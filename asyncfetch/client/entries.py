@@ -8,7 +8,7 @@ anything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any
 
@@ -23,6 +23,8 @@ _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _KEPT, _STRUCT, _SHARED, _TUPLE, _LIST, _DICT = range(6)  # codes of msgpack extensions
 _SHARED_MOST = 1000  # different settings that requests bring; one for each request would not be shared
 _NO_KIND = -1  # of a context that is no struct, or one that was not met before
+_SELDOM = Request.__struct_fields__.index("headers")  # what comes from here on is seldom given
+_NOTHING_OF_THEM = list(msgspec.structs.astuple(Request("")))[_SELDOM:]
 _OWNED = Request.__struct_fields__.index("context")  # the field whose objects are not ours to copy
 
 
@@ -40,7 +42,7 @@ class Entries:
     def __init__(self) -> None:
         self.kept: dict[int, object] = {}
         self._number = 0
-        self._types: list[type[msgspec.Struct]] = []
+        self._makers: list[tuple[Callable[..., msgspec.Struct], int]] = []  # and how many fields each takes
         self._codes: dict[type, int] = {}
         self._shared: list[Timeouts] = []
         self._shares: dict[Timeouts, int] = {}
@@ -56,13 +58,13 @@ class Entries:
         fields: tuple[Any, ...] = ()
         if kind != _NO_KIND:
             fields, values[_OWNED] = msgspec.structs.astuple(request.context), None
-        while values[-1] is None:  # the last fields are None if they are not given
-            values.pop()
         if not _PLAIN.issuperset(map(type, (*fields, *values))):
             kind, fields, values[_OWNED] = _NO_KIND, (), request.context
             for field, value in enumerate(values):
                 if type(value) not in _PLAIN:
                     values[field] = self._written(value, may_copy=field != _OWNED)
+        if values[_SELDOM:] == _NOTHING_OF_THEM:
+            del values[_SELDOM:]
         try:
             return self._encoder.encode((index, added, kind, *fields, *values))
         except (OverflowError, UnicodeError):  # a number beyond 64 bits, or half a surrogate pair
@@ -78,16 +80,10 @@ class Entries:
             return values[0], index, added
         if kind == _NO_KIND:
             return Request(*values), index, added
-        fields = len(self._types[kind].__struct_fields__)
+        make, fields = self._makers[kind]
         request = Request(*values[fields:])
-        request.context = self._make(kind, values[:fields])
+        request.context = make(*values[:fields])
         return request, index, added
-
-    def _make(self, kind: int, values: list[Any]) -> msgspec.Struct:
-        made = self._types[kind]
-        if made.__match_args__ == made.__struct_fields__:  # none is for a keyword only
-            return made(*values)
-        return made(**dict(zip(made.__struct_fields__, values, strict=True)))
 
     def clear(self) -> None:
         """Forget what has been kept."""
@@ -135,8 +131,8 @@ class Entries:
     def _code(self, kind: type[msgspec.Struct]) -> int:
         code = self._codes.get(kind)
         if code is None:
-            code = self._codes[kind] = len(self._types)
-            self._types.append(kind)
+            code = self._codes[kind] = len(self._makers)
+            self._makers.append((_maker_of(kind), len(kind.__struct_fields__)))
         return code
 
     def _share(self, value: Timeouts) -> int:
@@ -157,9 +153,17 @@ class Entries:
             return self._shared[msgspec.msgpack.decode(content, type=int)]
         values = self._decoder.decode(content)
         if code == _STRUCT:
-            return self._make(values[0], values[1:])
+            return self._makers[values[0]][0](*values[1:])
         if code == _TUPLE:
             return tuple(values)
         if code == _DICT:
             return dict(zip(values[::2], values[1::2], strict=True))
         return values
+
+
+def _maker_of(kind: type[msgspec.Struct]) -> Callable[..., msgspec.Struct]:
+    """Return what makes a struct of its fields in their order, also of those that are for a keyword only."""
+    fields = kind.__struct_fields__
+    if kind.__match_args__ == fields:
+        return kind
+    return lambda *values: kind(**dict(zip(fields, values, strict=True)))

@@ -28,6 +28,7 @@ _READ = 8 * 1024  # bytes that are read at once
 _HEADER = Struct("<QI")  # where the host's next chunk is, 0 while there is none; bytes of the entries in this one
 _LINK = Struct("<Q")
 _LENGTH = Struct("<I")  # before each entry
+_LENGTH_SIZE = _LENGTH.size
 _START = _HEADER.size  # so that no chunk is at 0
 
 _DIRECTORY_VARIABLES = ("TMPDIR", "TEMP", "TMP")
@@ -68,6 +69,7 @@ class Overflow:
         self._most = most
         self._end = _START
         self._unwritten = 0
+        self._piece = (0, b"")  # what was read last, and where that is
         self._shelves: dict[str, _Shelf] = {}
         self._dirty: OrderedDict[str, _Shelf] = OrderedDict()
         self._due: list[str] = []
@@ -85,21 +87,22 @@ class Overflow:
         """Say how many entries wait for each host for which some do."""
         return [(host, shelf.count) for host, shelf in self._shelves.items()]
 
-    def add(self, host: str, entry: bytes) -> None:
-        """Put an entry behind the others of its host; `write` must follow, though not after each."""
+    def add(self, host: str, entry: bytes) -> bool:
+        """Put an entry behind the others of its host; True if `write` must follow, now or soon."""
         shelf = self._shelves.get(host)
         if shelf is None:
             shelf = self._shelves[host] = _Shelf()
-        size = _LENGTH.size + len(entry)
-        if not shelf.unwritten:
+        size = _LENGTH_SIZE + len(entry)
+        if not shelf.bytes:
             self._dirty[host] = shelf
         shelf.unwritten.append(_LENGTH.pack(len(entry)) + entry)
-        if shelf.bytes < _CHUNK <= shelf.bytes + size:
+        shelf.bytes = filled = shelf.bytes + size
+        if filled - size < _CHUNK <= filled:
             self._due.append(host)
-        shelf.bytes += size
         shelf.count += 1
         self.count += 1
         self._unwritten += size
+        return bool(self._due) or self._unwritten > _UNWRITTEN
 
     def write(self) -> None:
         """Write what has become too much for memory.
@@ -131,7 +134,7 @@ class Overflow:
             entry = shelf.unwritten.popleft()
             shelf.bytes -= len(entry)
             self._unwritten -= len(entry)
-            entries.append(entry[_LENGTH.size :])
+            entries.append(entry[_LENGTH_SIZE:])
         if not shelf.unwritten:
             self._dirty.pop(host, None)
         self.count -= len(entries)
@@ -176,29 +179,38 @@ class Overflow:
 
     def _read_some(self, shelf: _Shelf, most: int) -> list[bytes]:
         """Read up to so many entries of the chunk at hand, at least one."""
-        piece = self._read_at(shelf.at, min(shelf.left, _READ))
+        piece = self._piece_of(shelf)
         (length,) = _LENGTH.unpack_from(piece)
-        if _LENGTH.size + length > len(piece):
-            piece = self._read_at(shelf.at, _LENGTH.size + length)
+        if _LENGTH_SIZE + length > len(piece):
+            piece = self._read_at(shelf.at, _LENGTH_SIZE + length)
         entries: list[bytes] = []
-        begin = _LENGTH.size
+        begin = _LENGTH_SIZE
         while begin + length <= len(piece):
             entries.append(piece[begin : begin + length])
-            begin += length + _LENGTH.size
+            begin += length + _LENGTH_SIZE
             if len(entries) == most or begin > len(piece):
                 break
-            (length,) = _LENGTH.unpack_from(piece, begin - _LENGTH.size)
-        used = begin - _LENGTH.size
+            (length,) = _LENGTH.unpack_from(piece, begin - _LENGTH_SIZE)
+        used = begin - _LENGTH_SIZE
         shelf.at += used
         shelf.left -= used
         return entries
+
+    def _piece_of(self, shelf: _Shelf) -> bytes:
+        """Return the next bytes of the chunk at hand; what was read last may have some of them."""
+        at, piece = self._piece
+        piece = piece[shelf.at - at :] if shelf.at >= at else b""
+        if len(piece) < _LENGTH_SIZE or len(piece) < _LENGTH_SIZE + _LENGTH.unpack_from(piece)[0]:
+            piece = self._read_at(shelf.at, min(shelf.left, _READ))
+            self._piece = shelf.at, piece
+        return piece
 
     def _remove(self, host: str) -> None:
         """Forget a host for which nothing waits; when that was the last one, the file begins again."""
         del self._shelves[host]
         if not self._shelves and self._end > _START:
             self._file.truncate(0)
-            self._end = _START
+            self._end, self._piece = _START, (0, b"")
 
     # --- the file
 

@@ -62,7 +62,7 @@ class Robots:
         self,
         turns: Turns,
         engine: Engine,
-        make: Callable[[Lane, Request, int], Fetch],
+        make: Callable[[Lane, Request, int, Url], Fetch],
         fields: FieldPairs,
         group: TaskGroup,
     ) -> None:
@@ -177,7 +177,7 @@ class Robots:
             FetchError: it did not come.
         """
         for is_last in (False, True):
-            fetch = self._make(self._lane, Request(url.href), 0)
+            fetch = self._make(self._lane, Request(url.href), 0, url)
             fetch.blocks = fetch.blocks.without_secrets()
             fetch.for_robots, fetch.is_foreign = True, url.origin != origin
             fetch.follow, fetch.max_body = False, sys.maxsize

@@ -18,14 +18,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import NoReturn
 
 from asyncfetch.client.entries import Entries
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.overflow import Overflow, open_overflow, overflow_directory
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import LocalError, shown
+from asyncfetch.errors import HostUnavailable, LocalError, shown
 from asyncfetch.result import Request
 from asyncfetch.settings import Limits
 
@@ -34,6 +35,7 @@ __all__ = ["Window"]
 _FED_AT_ONCE = 64  # entries; then everybody else has a go
 _FED_AT_ONCE_AHEAD = 16  # the same when reading on is of no use to the requests in flight
 _AT_HAND = 8  # entries of a host that stay in memory while others of it are on disk
+_ENDED_AT_ONCE = 100  # entries of a host that was given up, at most; half of the results that may wait
 _THINNED_EVERY = 4  # part of a window that must have come in before it is looked through again
 
 
@@ -48,7 +50,9 @@ class Window:
         self,
         turns: Turns,
         limits: Limits,
-        restore: Callable[[Request, int, str], Fetch | None],
+        *,
+        restore: Callable[[Request, int], Fetch | None],
+        refuse: Callable[[Sequence[tuple[Request, int]], HostUnavailable], None],
         on_failure: Callable[[LocalError], None],
     ) -> None:
         """Begin with an empty window.
@@ -56,7 +60,8 @@ class Window:
         Args:
             turns: gives the entries their turns.
             limits: how far the list is read ahead.
-            restore: makes a fetch of an entry that comes back, for a host; None if it has ended at once.
+            restore: makes a fetch of an entry that comes back; None if it has ended at once.
+            refuse: ends entries of a host that was given up.
             on_failure: called when entries cannot be kept any more; it should end the list.
         """
         self.lane = turns.frontier.lane()
@@ -64,14 +69,17 @@ class Window:
         self._queued = limits.queued
         self._most = limits.overflow
         self._restore = restore
+        self._refuse = refuse
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._feeder: asyncio.Future[None] | None = None
+        self._ended_at_once = max(1, min(_ENDED_AT_ONCE, limits.buffered // 2))
         self._least_room = max(1, min(_FED_AT_ONCE, limits.queued // 2))
         self._entries = Entries()
         self._overflow: Overflow | None = None
         self._may_overflow = limits.overflow > 0
         self._added = self._fed = 0
+        self._breathe_at = _FED_AT_ONCE
         self._thinned_at = 0
         self._held_up: set[str] = set()  # given up, with entries on disk that end once there is room for results
         self._closed = False
@@ -79,30 +87,40 @@ class Window:
     # --- the feeder's side
 
     def add(self, fetch: Fetch) -> None:
-        """Let an entry wait for its turn, or on disk until that is near.
-
-        Raises:
-            LocalError: the disk does not take it; the list has been told.
-        """
-        overflow = self._overflow
-        if overflow is not None and self._belongs_on_disk(fetch.host, overflow):
-            overflow.add(fetch.host, self._entries.encode(fetch.request, fetch.index, fetch.added))
-            self._turns.count_queued(fetch.host, 1)
-            self._write(overflow)
-            return
+        """Let an entry wait for its turn."""
         self._added += 1
         self._turns.add(fetch)
         if self.lane.has_next and self._turns.has_room:  # nothing may go if its host is full: the usual case
             self._turns.pump()
 
-    def _belongs_on_disk(self, host: str, overflow: Overflow) -> bool:
+    def puts_away(self, host: str) -> bool:
+        """Whether an entry of a host is to be `put_away` now, so that nothing need be made of it yet."""
+        overflow = self._overflow
+        if overflow is None:
+            return False
         return host in overflow or (self.lane.queued >= self._queued and host in self.lane.queues)
+
+    def put_away(self, host: str, request: Request, index: int) -> None:
+        """Let an entry wait on disk until its turn is near.
+
+        Raises:
+            LocalError: the disk does not take it; the list has been told.
+        """
+        overflow = self._overflow
+        assert overflow is not None, "puts_away() said so"
+        self._turns.count_queued(host, 1)
+        if overflow.add(host, self._entries.encode(request, index, monotonic())):
+            self._write(overflow)
 
     def count_fed(self) -> bool:
         """Count one entry more; say whether the source should `breathe` before the next one."""
         self._fed += 1
-        is_ahead = self.lane.queued >= self._queued or (self._overflow is not None and self._overflow.count > 0)
-        return self._fed % (_FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE) == 0 or self._must_wait
+        lane = self.lane
+        if self._fed < self._breathe_at:
+            return (lane.paused or lane.queued >= self._queued) and self._must_wait
+        is_ahead = lane.queued >= self._queued or (self._overflow is not None and self._overflow.count > 0)
+        self._breathe_at = self._fed + (_FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE)
+        return True
 
     @property
     def _must_wait(self) -> bool:
@@ -221,15 +239,21 @@ class Window:
 
     def _bring_some_back(self, host: str, overflow: Overflow) -> bool:
         """Do so for a few entries; say whether each of them has ended at once."""
+        why = self._turns.unavailability(host) if self._turns.unavailable else None
+        most = self._ended_at_once if why is not None else _AT_HAND if self.lane.queued < self._queued else 1
         try:
-            entries = overflow.take(host, _AT_HAND if self.lane.queued < self._queued else 1)
+            entries = overflow.take(host, most)
         except OSError as error:
             self._on_failure(_failure(error))
             return False
         self._turns.count_queued(host, -len(entries))  # they are counted again as they are added
+        waited = [self._entries.decode(entry) for entry in entries]
+        if why is not None:
+            self._refuse([(request, index) for request, index, _ in waited], why)
+            return True
         have_ended = True
-        for request, index, added in [self._entries.decode(entry) for entry in entries]:
-            fetch = self._restore(request, index, host)
+        for request, index, added in waited:
+            fetch = self._restore(request, index)
             if fetch is not None:
                 have_ended = False
                 fetch.added = added

@@ -100,17 +100,19 @@ class BatchThread(Generic[T]):
 
     def _next(self) -> list[T]:
         """Wait for the next batch; an empty one is the end."""
-        batch: list[T] = []
-        item = None if self._is_last else self._queue.get()
-        if item is not None and self._queue.qsize() < self._enough:
+        first = None if self._is_last else self._queue.get()
+        if first is None:
+            return []
+        if self._queue.qsize() < self._enough:
             with contextlib.suppress(Empty):
                 self._nudges.get(timeout=_PATIENCE)
-        while item is not None:
-            batch.append(item)
-            if len(batch) == self._at_once or not self._queue.qsize():
-                return batch
+        batch = [first]
+        for _ in range(min(self._queue.qsize(), self._at_once - 1)):
             item = self._queue.get()
-        self._is_last = True
+            if item is None:
+                self._is_last = True
+            else:
+                batch.append(item)
         return batch
 
     # --- from the thread, in the event loop

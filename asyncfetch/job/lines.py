@@ -104,8 +104,27 @@ class LineSplitter:
         return self._entries(lines)
 
     def _entries(self, lines: list[bytes]) -> list[Line]:
+        first = self._number + 1
+        self._number += len(lines)
+        texts = self._plain(lines)
+        if texts is None:
+            return self._each(lines, first)
+        return [Line(number, text, "") for number, text in enumerate(texts, first) if text and text[0] != "#"]
+
+    def _plain(self, lines: list[bytes]) -> list[str] | None:
+        """Return the text of lines among which none is odd, which is the usual case and quickly seen; else None."""
+        if not lines or max(map(len, lines)) > self._longest:
+            return None
+        try:
+            text = b"\n".join(map(bytes.strip, lines)).decode()
+        except UnicodeDecodeError:
+            return None
+        texts = text.split("\n")
+        return texts if "".join(texts).isprintable() else None
+
+    def _each(self, lines: list[bytes], first: int) -> list[Line]:
         entries: list[Line] = []
-        for number, raw in enumerate(lines, self._number + 1):
+        for number, raw in enumerate(lines, first):
             line = raw.strip()
             if len(raw) > self._longest and len(raw.removesuffix(b"\r")) > self._longest:
                 if not line.startswith(b"#"):
@@ -119,7 +138,6 @@ class LineSplitter:
                 entries.append(Line(number, line.decode("utf-8", "backslashreplace"), "the line is not UTF-8"))
                 continue
             entries.append(Line(number, text, "" if text.isprintable() else why_odd(text)))
-        self._number += len(lines)
         return entries
 
     def _long_line(self, number: int, line: bytes) -> Line:

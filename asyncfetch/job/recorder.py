@@ -69,10 +69,11 @@ class Recorder:
 
     def put(self, result: Result) -> bool:
         """Take a result; False asks to wait for `has_room` before the next one."""
-        if self._writer is not None:
-            return self._writer.put(result) < (_MOST if result.attempts else _UNSENT)
-        self._write([result])
-        return True
+        writer = self._writer
+        if writer is None:
+            self._write([result])
+            return True
+        return writer.put(result) < (_MOST if result.attempts else _UNSENT)
 
     async def has_room(self) -> None:
         """Wait until results that wait have been written."""
@@ -135,34 +136,36 @@ class Recorder:
         """
         if self._is_broken:
             return  # no line, no file
+        if self._preparer is not None:
+            for result in batch:
+                self._preparer.settle(result)
+        if self._bodies is None:
+            self._append([(result, "") for result in batch])
+            return
         saved: list[tuple[Result, str]] = []
         failure: OutputError | None = None
         for result in batch:
-            if self._preparer is not None:
-                self._preparer.settle(result)
             try:
-                saved.append((result, self._save(result)))
+                saved.append((result, self._save(result, self._bodies)))
             except OutputError as error:
                 failure = error
         self._append(saved)
         if failure is not None:
             raise failure
 
-    def _save(self, result: Result) -> str:
+    def _save(self, result: Result, bodies: Bodies) -> str:
         """Save the body of a result, if it is to be saved, and return its path.
 
         Raises:
             OutputError: this result is not to be recorded: its body has been lost, here or on its way.
         """
-        if self._bodies is None:
-            return ""
-        failure = self._bodies.failure
+        failure = bodies.failure
         if failure is not None and isinstance(result.error, LocalError):
             raise failure
         sink = result.sink
         if isinstance(sink, FileSink):
             if result.error is None and sink.is_complete:
-                return self._bodies.save(sink)
+                return bodies.save(sink)
             sink.leave()
         return ""
 
@@ -184,11 +187,13 @@ class Recorder:
             recorded = error.written
             raise
         finally:
+            count = self.outcome.count
             for result, path in saved[:recorded]:
-                self.outcome.count(result, result.sink.size if path else None)
-                if result.sink is not None:
-                    self.outcome.skipped += isinstance(result.sink, AlreadyThere)
-                    self.outcome.unchanged += isinstance(result.sink, Unchanged)
+                sink = result.sink
+                count(result, sink.size if path else None)
+                if sink is not None:
+                    self.outcome.skipped += isinstance(sink, AlreadyThere)
+                    self.outcome.unchanged += isinstance(sink, Unchanged)
             for _, path in saved[recorded:]:
                 self._forget(path)
 
@@ -198,9 +203,11 @@ class Recorder:
 
 
 def _record_of(result: Result, path: str) -> Record:
-    record = Record.of(result)
+    record, sink = Record.of(result), result.sink
+    if sink is None:
+        return record
     if path:
-        record.path, record.sha256 = path, result.sink.sha256
-    elif isinstance(result.sink, AlreadyThere | Unchanged):
-        result.sink.describe(record)
+        record.path, record.sha256 = path, sink.sha256
+    elif isinstance(sink, AlreadyThere | Unchanged):
+        sink.describe(record)
     return record

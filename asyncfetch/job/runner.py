@@ -85,6 +85,7 @@ class Job:
         self._journal = journal
         self._bodies = bodies
         self._ends = ends or Ends()
+        self._bounds_failures = self._ends.bound_failures
         self._on_result = on_result
         self._on_tail = on_tail
         self._failures = self._done = self._ready = 0
@@ -175,11 +176,12 @@ class Job:
                     yield request
 
     async def _take_all(self, results: AsyncIterable[Result]) -> None:
+        take = self._take
         async for result in results:
             self._done += 1
             if result.error is not None:
                 self._note_failure(result)
-            if not self._take(result):
+            if not take(result):
                 with anyio.CancelScope(shield=True):  # what has come is recorded, also when it is time to stop
                     await self._recorder.has_room()
 
@@ -190,11 +192,11 @@ class Job:
         return self._recorder.put(result)
 
     def _note_failure(self, result: Result) -> None:
-        error, place = result.error, result.request.context
-        if isinstance(error, InvalidURL) and isinstance(place, Place):
+        error = result.error
+        if isinstance(error, InvalidURL) and isinstance(place := result.request.context, Place):
             error.detail = f"{place}: {error.detail}"
         self._failures += 1
-        if self._ends.are_too_many(self._failures, self._done):
+        if self._bounds_failures and self._ends.are_too_many(self._failures, self._done):
             self.stop(MAX_FAILURES)
 
     async def _watch(self, scope: anyio.CancelScope) -> None:

@@ -110,6 +110,18 @@ def test_begins_the_file_again_when_nothing_waits() -> None:
             assert os.fstat(overflow._file.fileno()).st_size == 0
 
 
+def test_what_was_read_last_does_not_outlive_the_file_that_begins_again() -> None:
+    """Entries that come to stand where others stood are read anew, not from what was read for those."""
+    with opened() as overflow:
+        for mark in (b"a", b"b"):
+            entries = [mark * 9 + b"%04d" % number for number in range(6000)]
+            for entry in entries:
+                if overflow.add("a", entry):
+                    overflow.write()
+            assert os.fstat(overflow._file.fileno()).st_size > 60_000
+            assert take_all(overflow, "a", 16) == entries
+
+
 def test_a_host_that_was_read_to_its_end_can_have_more() -> None:
     """Written, read, written and read again, while another host keeps the file from beginning again."""
     with opened() as overflow:

@@ -271,7 +271,7 @@ class TestRedirects:
         """What may go only after a time waits for the file as well, and then for the rest of the time."""
         server.route("/robots.txt", Reply(404, delay=0.05))
         async with polite() as client:
-            fetch = client._make_fetch(client._turns.single, Request(server.url("/a")), 1)
+            fetch = client._begin_single(Request(server.url("/a")))
             fetch.waiter = asyncio.get_running_loop().create_future()
             began = asyncio.get_running_loop().time()
             client._turns.again(fetch, 0.15)
