@@ -21,6 +21,7 @@ from asyncfetch.client.turns import Turns
 from asyncfetch.client.window import Window
 from asyncfetch.errors import HostUnavailable, InvalidURL
 from asyncfetch.result import Request, Result
+from asyncfetch.scheduler import Lane
 from asyncfetch.settings import Limits
 from asyncfetch.url import Url, redacted
 
@@ -49,7 +50,7 @@ class Batch:
         sink: SinkFactory | None,
         *,
         locate: Callable[[Request], Url],
-        make: Callable[[Batch, Request, int, Url], Fetch],
+        make: Callable[[Lane, Request, int, Url, Batch], Fetch],
         on_done: Callable[[Batch], None],
     ) -> None:
         """Prepare a list without entries.
@@ -164,7 +165,7 @@ class Batch:
             if turns.unavailable:
                 error = turns.unavailability(host)
             if error is None and not window.puts_away(host):
-                fetch = self._make(self, request, index, url)
+                fetch = self._make(self.lane, request, index, url, self)
         except InvalidURL as invalid:
             error = invalid
         self._outstanding += 1
@@ -188,7 +189,7 @@ class Batch:
             self.give_up()
             return None
         try:
-            return self._make(self, request, index, self._locate(request))
+            return self._make(self.lane, request, index, self._locate(request), self)
         except InvalidURL as error:  # it could be fetched then, and its owner has changed it
             self._refuse([(request, index)], error)
         except Exception as error:

@@ -342,7 +342,7 @@ class Client:
             self._limits,
             sink,
             locate=_locate,
-            make=self._make_for_batch,
+            make=self._make_fetch,
             on_done=self._batches.discard,
         )
         batch.partial = partial
@@ -352,12 +352,7 @@ class Client:
 
     # --- fetches
 
-    def _make_for_batch(self, batch: Batch, request: Request, index: int, url: Url) -> Fetch:
-        fetch = self._make_fetch(batch.lane, request, index, url)
-        fetch.batch = batch
-        return fetch
-
-    def _make_fetch(self, lane: Lane, request: Request, index: int, url: Url) -> Fetch:
+    def _make_fetch(self, lane: Lane, request: Request, index: int, url: Url, batch: Batch | None = None) -> Fetch:
         """Check what a request brings along, and prepare its fetch.
 
         Raises:
@@ -365,17 +360,27 @@ class Client:
             TypeError: what it brings along is of another type than it takes.
             ValueError: its `max_body` is negative, or its `max_time` or `sha256` is none.
         """
-        fetch = Fetch(lane, request, index, url)
-        fetch.blocks, fetch.timeouts = self._hosts.blocks, self._timeouts
+        origin, hosts = url.origin, self._hosts
+        fetch = Fetch(
+            origin.key,
+            lane,
+            request=request,
+            index=index,
+            url=url,
+            blocks=hosts.blocks,
+            timeouts=self._timeouts,
+            follow=self._redirects.follow if request.follow_redirects is None else request.follow_redirects,
+            max_body=request.max_body,
+            is_named=origin.is_address,
+            added=monotonic(),
+            batch=batch,
+        )
         has_times = request.timeouts is not None or request.max_time is not None
         if has_times or request.max_body is not None or request.sha256 is not None:
             check_request(request)
-        if has_times or self._hosts.are_special or request.headers is not None:
-            self._hosts.dress(fetch)
+        if has_times or hosts.are_special or request.headers is not None:
+            hosts.dress(fetch)
             self._pool.watch(fetch.timeouts)
-        fetch.follow = self._redirects.follow if request.follow_redirects is None else request.follow_redirects
-        fetch.max_body = request.max_body
-        fetch.added = monotonic()
         return fetch
 
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from asyncfetch.client.misuse import check_fields
 from asyncfetch.client.sinks import Partial, VerifyingSink
 from asyncfetch.errors import (
@@ -24,7 +26,7 @@ from asyncfetch.errors import (
     shown,
 )
 from asyncfetch.result import HeaderTypes, Request, Response, Result, Timings
-from asyncfetch.scheduler import Lane, Turn
+from asyncfetch.scheduler import Turn
 from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
@@ -48,6 +50,7 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0-9]{1,5})?")
 SENSITIVE_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 _VERSIONS = ("HTTP/1.0", "HTTP/1.1")
 _RESTS_REMEMBERED = 1000
+_NOBODY = HostStats("")  # of a fetch that was not queued yet
 
 
 class FieldBlocks:
@@ -159,7 +162,7 @@ def merge_fields(base: FieldPairs, given: HeaderTypes | None) -> FieldPairs:
     return kept + [(name, value) for name, value in pairs if value is not None]
 
 
-class Fetch(Turn):
+class Fetch(Turn, eq=False, kw_only=True):
     """One request from its first turn to its end.
 
     Attributes:
@@ -188,66 +191,33 @@ class Fetch(Turn):
         partial: the beginning of its body, if one has come and was kept.
     """
 
-    __slots__ = (
-        "added",
-        "attempts",
-        "batch",
-        "blocks",
-        "connect_error",
-        "follow",
-        "for_robots",
-        "history",
-        "index",
-        "ip",
-        "is_foreign",
-        "is_named",
-        "max_body",
-        "naming",
-        "partial",
-        "redirect_bytes",
-        "refused",
-        "request",
-        "sink",
-        "spent",
-        "stats",
-        "timeouts",
-        "timings",
-        "url",
-        "waited",
-        "waiter",
-        "was_silent",
-    )
-
-    stats: HostStats
+    request: Request
+    index: int
+    url: Url
+    stats: HostStats = _NOBODY
     blocks: FieldBlocks
     timeouts: Timeouts
     follow: bool
-    max_body: int | None
-
-    def __init__(self, lane: Lane, request: Request, index: int, url: Url) -> None:
-        super().__init__(url.origin.key, lane)
-        self.request = request
-        self.index = index
-        self.url = url
-        self.attempts = 0
-        self.waited = 0.0
-        self.history: list[Response] = []
-        self.added = 0.0
-        self.spent = 0.0
-        self.redirect_bytes = 0
-        self.timings = Timings()
-        self.ip = ""
-        self.is_foreign = False
-        self.was_silent = False
-        self.is_named = url.origin.is_address
-        self.naming = 0.0
-        self.for_robots = False
-        self.connect_error: FetchError | None = None
-        self.refused: FetchError | None = None
-        self.waiter: asyncio.Future[None] | None = None
-        self.batch: Batch | None = None
-        self.sink: Any = None
-        self.partial: Partial | None = None
+    max_body: int | None = None
+    is_foreign: bool = False
+    is_named: bool = False
+    naming: float = 0.0
+    connect_error: FetchError | None = None
+    for_robots: bool = False
+    refused: FetchError | None = None
+    attempts: int = 0
+    waited: float = 0.0
+    history: list[Response] = []  # noqa: RUF012 - each has its own
+    redirect_bytes: int = 0
+    added: float = 0.0
+    spent: float = 0.0
+    timings: Timings = msgspec.field(default_factory=Timings)
+    ip: str = ""
+    was_silent: bool = False
+    waiter: asyncio.Future[None] | None = None
+    batch: Batch | None = None
+    sink: Any = None
+    partial: Partial | None = None
 
     def latency(self, now: float) -> float:
         """Return how many seconds the head of the answer took from the request on, or 0 if that is not known."""

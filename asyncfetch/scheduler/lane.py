@@ -9,6 +9,8 @@ from collections import deque
 from collections.abc import Container
 from typing import Any
 
+import msgspec
+
 from asyncfetch.scheduler.host import Host
 from asyncfetch.scheduler.manners import Manners
 from asyncfetch.scheduler.ring import Link, Ring
@@ -22,7 +24,7 @@ HELD = -1  # and less: a number for each, beside those of the turns that wait fo
 _DEAD_WORTH_CLEARING = 64
 
 
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """One request that waits for its turn; the client's own class derives from this.
 
     Attributes:
@@ -34,16 +36,12 @@ class Turn:
             included. A `load` of 0 says that the host was given up: it is not to be sent.
     """
 
-    __slots__ = ("began", "dropped", "host", "lane", "load", "ticket")
-
-    began: float
-    load: int
-
-    def __init__(self, host: str, lane: Lane) -> None:
-        self.host = host
-        self.lane = lane
-        self.dropped = False
-        self.ticket = UNQUEUED
+    host: str
+    lane: Lane
+    dropped: bool = False
+    ticket: int = UNQUEUED
+    began: float = 0.0
+    load: int = 0
 
     def latency(self, now: float) -> float:
         """Return how many seconds it took from its start to the head of the answer, as far as that is known."""

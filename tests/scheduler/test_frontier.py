@@ -12,12 +12,11 @@ from asyncfetch.settings import Limits
 A, B, C = "a:80", "b:80", "c:80"
 
 
-class Named(Turn):
-    __slots__ = ("name",)
+class Named(Turn, eq=False, kw_only=True):
+    name: str = ""
 
-    def __init__(self, host: str, lane: Lane, name: str = "") -> None:
-        super().__init__(host, lane)
-        self.name = name or host
+    def __post_init__(self) -> None:
+        self.name = self.name or self.host
 
 
 class NoChance(Random):
@@ -33,7 +32,7 @@ def frontier(total: int = 100, per_host: int = 100) -> Frontier[Named]:
 
 def fill(front: Frontier[Named], lane: Lane, *names: str) -> list[Named]:
     """Add turns named like `a1`, whose first letter is the host."""
-    turns = [Named(f"{name[0]}:80", lane, name) for name in names]
+    turns = [Named(f"{name[0]}:80", lane, name=name) for name in names]
     for turn in turns:
         front.add(turn)
     return turns
@@ -132,7 +131,7 @@ def test_what_comes_again_goes_first() -> None:
     lane = front.lane()
     fill(front, lane, "a1", "a2")
     for name in ("a8", "a9"):
-        front.add(Named(A, lane, name), front=True)
+        front.add(Named(A, lane, name=name), front=True)
     assert taken(front) == ["a8", "a9", "a1", "a2"]
 
 
@@ -278,7 +277,7 @@ def test_closing_a_lane_gives_its_turns_back() -> None:
     front = frontier(per_host=1)
     lane = front.lane()
     fill(front, lane, "a1", "a2", "b1", "b2", "b3")
-    late = Named(C, lane, "c1")
+    late = Named(C, lane, name="c1")
     front.add_later(late, 5.0)
     assert taken(front) == ["a1", "b1"]
     assert lane.queued == 4
@@ -298,7 +297,7 @@ def test_turns_that_came_back_may_go_to_another_lane() -> None:
     front = frontier()
     lane, other = front.lane(), front.lane()
     fill(front, lane, "a1")
-    front.add_later(Named(A, lane, "a2"), 5.0)
+    front.add_later(Named(A, lane, name="a2"), 5.0)
     for turn in front.close(lane):
         turn.lane = other
         front.add(turn)

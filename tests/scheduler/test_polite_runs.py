@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, SILENT, Frontier, Lane, Manners, Outcome, Turn
+from asyncfetch.scheduler import ANSWERED, CANCELLED, FAILED, SILENT, Frontier, Manners, Outcome, Turn
 from asyncfetch.settings import HostSettings, Limits
 from asyncfetch.stats import HostState
 
@@ -18,15 +18,11 @@ HOSTS = ("a:80", "b:80", "c:80")
 _FAR = 1e9
 
 
-class Numbered(Turn):
+class Numbered(Turn, eq=False, kw_only=True):
     """A turn that knows how often it has come out."""
 
-    __slots__ = ("times", "wanted")
-
-    def __init__(self, host: str, lane: Lane, wanted: int) -> None:
-        super().__init__(host, lane)
-        self.times = 0
-        self.wanted = wanted
+    wanted: int
+    times: int = 0
 
 
 class PoliteRun:
@@ -48,7 +44,8 @@ class PoliteRun:
         self.starts: dict[str, list[float]] = {key: [] for key in ("", *HOSTS)}
         lanes = [self.frontier.lane() for _ in range(rng.randint(1, 3))]
         self.turns = [
-            Numbered(rng.choice(HOSTS), rng.choice(lanes), rng.randint(1, 3)) for _ in range(rng.randint(1, 60))
+            Numbered(rng.choice(HOSTS), rng.choice(lanes), wanted=rng.randint(1, 3))
+            for _ in range(rng.randint(1, 60))
         ]
         for turn in self.turns:
             self.frontier.add(turn)

@@ -12,12 +12,11 @@ from asyncfetch.stats import HostState
 A, B, C = "a:80", "b:80", "c:80"
 
 
-class Named(Turn):
-    __slots__ = ("name",)
+class Named(Turn, eq=False, kw_only=True):
+    name: str = ""
 
-    def __init__(self, host: str, lane: Lane, name: str = "") -> None:
-        super().__init__(host, lane)
-        self.name = name or host
+    def __post_init__(self) -> None:
+        self.name = self.name or self.host
 
 
 class NoChance(Random):
@@ -33,7 +32,7 @@ def frontier(total: int = 100, per_host: int = 100) -> Frontier[Named]:
 
 def fill(front: Frontier[Named], lane: Lane, *names: str) -> list[Named]:
     """Add turns named like `a1`, whose first letter is the host."""
-    turns = [Named(f"{name[0]}:80", lane, name) for name in names]
+    turns = [Named(f"{name[0]}:80", lane, name=name) for name in names]
     for turn in turns:
         front.add(turn)
     return turns
@@ -55,8 +54,8 @@ def test_a_delayed_turn_holds_no_place_and_goes_first_when_due() -> None:
     """Until its time the others go; at its time it is before them."""
     front = frontier(total=1)
     lane = front.lane()
-    front.add_later(Named(A, lane, "a9"), 5.0)
-    front.add_later(Named(A, lane, "a8"), 4.0)
+    front.add_later(Named(A, lane, name="a9"), 5.0)
+    front.add_later(Named(A, lane, name="a8"), 4.0)
     fill(front, lane, "a1", "a2")
     assert lane.queued == 4
     assert taken(front, 3.9) == ["a1"]
