@@ -236,7 +236,7 @@ class Stats:
             host.add(size, bucket, code)
 
     def refused(self, host: HostStats | None, code: str, number: int) -> None:
-        """Count so many results that `code` ended and for which nothing was sent; without a host as in `ended`."""
+        """Count so many results of a host that `code` ended, and for which nothing was sent."""
         for counters in (self.total, host):
             if counters is not None:
                 counters.done += number

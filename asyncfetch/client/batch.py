@@ -157,24 +157,26 @@ class Batch:
         self._count += 1
         index = request.index or self._count
         window, turns = self._window, self._turns
+        why: InvalidURL | HostUnavailable | None = None
         fetch: Fetch | None = None
-        error: InvalidURL | HostUnavailable | None = None
         try:
             url = self._locate(request)
             host = url.origin.key
             if turns.unavailable:
-                error = turns.unavailability(host)
-            if error is None and not window.puts_away(host):
+                why = turns.unavailability(host)
+            if why is None and not window.puts_away(host):
                 fetch = self._make(self.lane, request, index, url, self)
-        except InvalidURL as invalid:
-            error = invalid
+        except InvalidURL as error:
+            why = error
         self._outstanding += 1
         if fetch is not None:
             window.add(fetch)
-        elif error is None:
+        elif why is None:
             window.put_away(host, request, index)
+        elif isinstance(why, HostUnavailable):
+            self._refuse([(request, index)], why)
         else:
-            self._refuse([(request, index)], error)
+            self._reject(request, index, why)
         return window.count_fed()
 
     def _as_request(self, entry: str | Request) -> Request:
@@ -191,26 +193,32 @@ class Batch:
         try:
             return self._make(self.lane, request, index, self._locate(request), self)
         except InvalidURL as error:  # it could be fetched then, and its owner has changed it
-            self._refuse([(request, index)], error)
+            self._reject(request, index, error)
         except Exception as error:
             self.give_up()
             self.fail(error)
         return None
 
-    def _refuse(self, entries: Sequence[tuple[Request, int]], why: InvalidURL | HostUnavailable) -> None:
-        """Give the results of entries that cannot be fetched, or of a host that was given up."""
-        stats, ended, kind = self._turns.stats, time.time(), type(why)
-        host = {"host": why.host} if isinstance(why, HostUnavailable) else {}
+    def _reject(self, request: Request, index: int, error: InvalidURL) -> None:
+        """Give the result of an entry that cannot be fetched."""
+        error.url = redacted(request.url)
+        result = Result(index=index, request=request, error=error, ended=time.time())
+        self._turns.stats.ended(None, result)
+        self.deliver(result)
+
+    def _refuse(self, entries: Sequence[tuple[Request, int]], why: HostUnavailable) -> None:
+        """Give the results of entries whose host was given up; each has an error of its own."""
+        stats, detail, host, ended = self._turns.stats, why.detail, why.host, time.time()
         results = [
             Result(
                 index=index,
                 request=request,
-                error=kind(why.detail, url=redacted(request.url), **host),
+                error=HostUnavailable(detail, url=redacted(request.url), host=host),
                 ended=ended,
             )
             for request, index in entries
         ]
-        stats.refused(stats.hosts.get(host.get("host", "")), why.code, len(results))
+        stats.refused(stats.hosts.get(host), why.code, len(results))
         self._hand_over([(result, 0) for result in results])
 
     @property

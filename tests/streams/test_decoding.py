@@ -19,12 +19,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asyncfetch.errors import BodyTooLarge, DecodingError, FetchError
+from asyncfetch.streams import decoding
 from asyncfetch.streams.decoding import ACCEPT_ENCODING, Decoder, check_growth, make_decoder
 
 MIB = 1024 * 1024
 
 brotli: Any = importlib.import_module("brotli")
 zstd: Any = importlib.import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+
+
+@pytest.fixture(scope="module", params=["zlib_ng.zlib_ng", "zlib"], autouse=True)
+def _inflater(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let each of the two libraries undo gzip and deflate: zlib does where zlib-ng is not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decoding, "_zlib", importlib.import_module(request.param))
+        patch.setattr(decoding, "_CODINGS", decoding._known_codings())
+        yield
 
 
 def gzipped(body: bytes) -> bytes:
@@ -249,7 +259,7 @@ def test_messages_tell_corrupt_from_followed_by_garbage() -> None:
     damaged[-5] ^= 1
     with pytest.raises(DecodingError, match=r"the gzip body is corrupt: .*data check") as caught:
         decode(b"gzip", bytes(damaged))
-    assert isinstance(caught.value.__cause__, zlib.error)
+    assert isinstance(caught.value.__cause__, decoding._zlib.error)
     with pytest.raises(DecodingError, match=r"the gzip body is corrupt after a whole member: .*header"):
         decode(b"x-gzip", gzipped(b"hello") + b"<!-- cached -->")
     with pytest.raises(DecodingError, match="more bytes follow the end of the deflate body"):
@@ -399,13 +409,14 @@ def test_zstd_frame_with_a_huge_window_is_refused() -> None:
 # What is not installed
 
 WITHOUT_LIBRARIES = """
+import gzip
 import sys
 from types import ModuleType, SimpleNamespace
 
 old_brotli = ModuleType("brotli")
 old_brotli.Decompressor = SimpleNamespace
 sys.modules["brotli"] = {brotli}
-sys.modules["backports.zstd"] = sys.modules["compression.zstd"] = None
+sys.modules["backports.zstd"] = sys.modules["compression.zstd"] = sys.modules["zlib_ng"] = None
 
 from asyncfetch.errors import DecodingError
 from asyncfetch.streams.decoding import ACCEPT_ENCODING, make_decoder
@@ -418,10 +429,12 @@ for name in (b"br", b"zstd"):
         assert "is not known here" in str(error)
     else:
         raise AssertionError(name)
+decoder = make_decoder([b"gzip"])
+assert b"".join(decoder.decode(gzip.compress(b"hello"))) == b"hello"
 """
 
 
 @pytest.mark.parametrize("brotli", ["None", "old_brotli"])
 def test_missing_or_old_library_is_not_offered(brotli: str) -> None:
-    """Without brotli 1.2 and zstd the others are offered, and a body in br or zstd is refused."""
+    """Without brotli 1.2, zstd and zlib-ng the others are offered, and a body in br or zstd is refused."""
     subprocess.run([sys.executable, "-c", WITHOUT_LIBRARIES.format(brotli=brotli)], check=True)
