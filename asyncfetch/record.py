@@ -76,15 +76,19 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         self.wire_bytes = response.wire_bytes
         self.http = response.http_version
         self.reused = response.reused
-        first_last = reversed(response.raw_headers)  # so that the first of several stands
-        fields = {name.lower(): value for name, value in first_last}
-        self.content_type = _text(fields.get(b"content-type"))
-        self.etag = _text(fields.get(b"etag"))
-        self.last_modified = _text(fields.get(b"last-modified"))
+        noted = _note(response) if response.noted is None else response.noted
+        self.content_type = _text(noted.get(b"content-type"))
+        self.etag = _text(noted.get(b"etag"))
+        self.last_modified = _text(noted.get(b"last-modified"))
 
 
 _RECORDED_AT_MOST = 8 * 1024  # bytes of a field; a line of results is no place for the 128 KiB that one may have
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None or len(value) > _RECORDED_AT_MOST else value.decode("latin-1")
+def _note(response: Response) -> dict[bytes, list[bytes]]:
+    return {name.lower(): [value] for name, value in reversed(response.raw_headers)}  # the first of several stands
+
+
+def _text(values: list[bytes] | None) -> str | None:
+    """Return the first of a field's values, unless it is too long."""
+    return None if not values or len(values[0]) > _RECORDED_AT_MOST else values[0].decode("latin-1")

@@ -125,6 +125,8 @@ class Response(msgspec.Struct, eq=False, weakref=True):
         timings: seconds of each phase.
         num_bytes: decoded bytes of the body received so far.
         wire_bytes: body bytes received as sent, framing not counted.
+        noted: values of the fields that frame or describe a response, by lower-case name, as the parser has noted
+            them, not to be changed; None of a response that was not parsed.
     """
 
     url: str
@@ -139,6 +141,7 @@ class Response(msgspec.Struct, eq=False, weakref=True):
     num_bytes: int = 0
     wire_bytes: int = 0
     stream: BodyStream | None = None
+    noted: dict[bytes, list[bytes]] | None = None
     _content: bytes | None = None
     _headers: CIMultiDictProxy[str] | None = None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -137,28 +137,27 @@ class HostStats:
 
     def count(self, result: Result) -> None:
         """Count a result that ended here."""
-        self.add(*_facts(result))
+        _count(result, (self,))
 
-    def add(self, size: int, bucket: int | None, code: str | None) -> None:
-        """Count a result by its facts: decoded bytes, the bucket of its latency, and the code of its error."""
-        self.done += 1
-        self.bytes += size
+    def count_failures(self, code: str, number: int) -> None:
+        """Take note that so many of the results that were counted are not ok, each because of `code`."""
+        self.failed += number
+        self.last_error = code
+        self.errors[code] = self.errors.get(code, 0) + number
+
+
+def _count(result: Result, at: Iterable[HostStats]) -> None:
+    response, error, size, bucket = result.response, result.error, 0, None
+    if response is not None:
+        size, ttfb = response.num_bytes, result.timings.ttfb
+        bucket = None if ttfb is None else bucket_of(ttfb)
+    for counters in at:
+        counters.done += 1
+        counters.bytes += size
         if bucket is not None:
-            self.latency.buckets[bucket] += 1
-        if code is not None:
-            self.failed += 1
-            self.last_error = code
-            self.errors[code] = self.errors.get(code, 0) + 1
-
-
-def _facts(result: Result) -> tuple[int, int | None, str | None]:
-    """Return what is counted of a result, for `HostStats.add`."""
-    response, error = result.response, result.error
-    code = None if error is None else error.code
-    if response is None:
-        return 0, None, code
-    ttfb = result.timings.ttfb
-    return response.num_bytes, None if ttfb is None else bucket_of(ttfb), code
+            counters.latency.buckets[bucket] += 1
+        if error is not None:
+            counters.count_failures(error.code, 1)
 
 
 class Stats:
@@ -230,19 +229,13 @@ class Stats:
 
     def ended(self, host: HostStats | None, result: Result) -> None:
         """Count a result; without a host if its URL names none."""
-        size, bucket, code = _facts(result)
-        self.total.add(size, bucket, code)
-        if host is not None:
-            host.add(size, bucket, code)
+        _count(result, (self.total,) if host is None else (self.total, host))
 
     def refused(self, host: HostStats | None, code: str, number: int) -> None:
         """Count so many results of a host that `code` ended, and for which nothing was sent."""
-        for counters in (self.total, host):
-            if counters is not None:
-                counters.done += number
-                counters.failed += number
-                counters.last_error = code
-                counters.errors[code] = counters.errors.get(code, 0) + number
+        for counters in (self.total,) if host is None else (self.total, host):
+            counters.done += number
+            counters.count_failures(code, number)
 
     def __iter__(self) -> Iterator[HostStats]:
         """Every host that is kept apart, then the others if there are any."""

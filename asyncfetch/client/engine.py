@@ -130,7 +130,7 @@ class Engine:
             exchange = await self._send(fetch, began)
             opened = Opened(fetch, exchange, fetch.make_response(exchange), host, began)
             head = exchange.head
-            is_plain = head.status < 300 and fetch.partial is None and WISHES not in head.framing
+            is_plain = head.status < 300 and fetch.partial is None and WISHES not in head.noted
             return opened if is_plain else await self._judge(opened)
         except (FetchError, OutOfDescriptors, OSError) as error:
             if is_shortage(error) or is_shortage(error.__cause__):
@@ -181,7 +181,7 @@ class Engine:
                 await self._begin_anew(opened, fetch.partial)
                 return None
             status, asked = response.status_code, None
-            if WISHES in exchange.head.framing:
+            if WISHES in exchange.head.noted:
                 asked = find_asked(response.raw_headers, status, time.time())
             opened.outcome = outcome_of_status(status, *(asked or (None, "")))
             url = fetch.redirected(response, self._most_redirects)

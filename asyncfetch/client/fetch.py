@@ -331,6 +331,7 @@ class Fetch(Turn, eq=False, kw_only=True):
             exchange.connection.served > 0,
             self.timings,
             self.history,
+            noted=head.noted,
         )
 
     def make_result(self, response: Response | None, error: FetchError | None) -> Result:

@@ -150,7 +150,7 @@ class Exchange:
         reader = self.connection.reader
         content = reader.pending
         size = len(content)
-        if size != self._framing or reader.expired or b"content-encoding" in self.head.framing:
+        if size != self._framing or reader.expired or b"content-encoding" in self.head.noted:
             return None
         if max_body is not None and size > max_body:
             return None

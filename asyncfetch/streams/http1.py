@@ -41,8 +41,9 @@ _BLANKS = b" \t"
 _FOLDS = (b" ", b"\t")
 _START = b"HTTP/1."
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding"})
+_DESCRIBING_FIELDS = frozenset({b"content-type", b"etag", b"last-modified"})
 WISHES = b"wishes"  # no field's name: the key of all those by which a server says how it wants to be asked
-_KEYS = {name: name for name in _FRAMING_FIELDS} | dict.fromkeys(
+_KEYS = {name: name for name in _FRAMING_FIELDS | _DESCRIBING_FIELDS} | dict.fromkeys(
     (
         b"retry-after",
         b"ratelimit",
@@ -65,26 +66,26 @@ class Head:
         status: 100 to 999.
         reason: the reason phrase; may be empty.
         fields: (name, value) as received, in order; values without blanks around them.
-        framing: values of the fields that frame the message, by lower-case name; those by which a server says how
-            it wants to be asked (Retry-After, RateLimit and their kin) are together under `WISHES`.
+        noted: values of the fields that frame or describe the message, by lower-case name; those by which a server
+            says how it wants to be asked (Retry-After, RateLimit and their kin) are together under `WISHES`.
     """
 
-    __slots__ = ("fields", "framing", "minor", "reason", "status")
+    __slots__ = ("fields", "minor", "noted", "reason", "status")
 
     def __init__(
         self,
         start: tuple[int, int, bytes],
         fields: list[tuple[bytes, bytes]],
-        framing: dict[bytes, list[bytes]],
+        noted: dict[bytes, list[bytes]],
     ) -> None:
         self.minor, self.status, self.reason = start
         self.fields = fields
-        self.framing = framing
+        self.noted = noted
 
     @property
     def content_encoding(self) -> list[bytes] | None:
         """The values of the Content-Encoding fields, or None."""
-        return self.framing.get(b"content-encoding")
+        return self.noted.get(b"content-encoding")
 
 
 class HeadParser:
@@ -94,13 +95,13 @@ class HeadParser:
     too much: what is common is soon learnt again.
     """
 
-    __slots__ = ("_fields", "_framing", "_starts")
+    __slots__ = ("_fields", "_noted", "_starts")
 
     def __init__(self) -> None:
         self._starts: dict[bytes, tuple[int, int, bytes]] = {}
         self._fields: dict[bytes, tuple[bytes, bytes]] = {}
-        # of the lines in `_fields` that frame a message: the name in lower case, and the value
-        self._framing: dict[bytes, tuple[bytes, list[bytes]]] = {}
+        # of the lines in `_fields` that are noted: the name in lower case, and the value
+        self._noted: dict[bytes, tuple[bytes, list[bytes]]] = {}
 
     def recall(self, block: bytes) -> Head | None:
         """Return what a head says whose every line has been parsed before, or None; `parse` knows the others.
@@ -110,16 +111,16 @@ class HeadParser:
         """
         lines = block.split(b"\r\n")
         start = self._starts.get(lines.pop(0))
-        known = self._framing
+        known = self._noted
         marks = list(filter(known.__contains__, lines))
-        framing = dict(map(known.__getitem__, marks))
+        noted = dict(map(known.__getitem__, marks))
         try:
             fields = list(map(self._fields.__getitem__, lines))
         except KeyError:
             return None
-        if start is None or len(framing) != len(marks) or len(fields) > FIELDS_LIMIT:
+        if start is None or len(noted) != len(marks) or len(fields) > FIELDS_LIMIT:
             return None
-        return Head(start, fields, framing)
+        return Head(start, fields, noted)
 
     def parse(self, block: bytes) -> Head:
         """Parse a head (RFC 9112 sections 4 and 5), given without the empty line that ends it.
@@ -131,13 +132,14 @@ class HeadParser:
         lines = _split_lines(block)
         first = lines.pop(0)
         start = self._starts.get(first) or self._learn_start(first)
-        framing: dict[bytes, list[bytes]] = {}
-        return Head(start, self.parse_fields(lines, framing), framing)
+        noted: dict[bytes, list[bytes]] = {}
+        return Head(start, self.parse_fields(lines, noted), noted)
 
-    def parse_fields(self, lines: list[bytes], framing: dict[bytes, list[bytes]]) -> list[tuple[bytes, bytes]]:
+    def parse_fields(self, lines: list[bytes], noted: dict[bytes, list[bytes]]) -> list[tuple[bytes, bytes]]:
         """Parse field lines (RFC 9112 section 5).
 
-        Values of the fields that frame a message are added to `framing` too. Folded lines are joined by one space.
+        Values of the fields that frame or describe a message are added to `noted` too. Folded lines are joined by
+        one space.
 
         Raises:
             MalformedMessage: a line is no field.
@@ -147,15 +149,15 @@ class HeadParser:
         for line in lines:
             field = self._fields.get(line)
             if field is not None:
-                key = self._framing[line][0] if line in self._framing else None
+                key = self._noted[line][0] if line in self._noted else None
             elif line.startswith(_FOLDS):
-                framing.clear()
-                return self.parse_fields(_unfold(lines), framing)
+                noted.clear()
+                return self.parse_fields(_unfold(lines), noted)
             else:
                 field, key = self._learn_field(line)
             fields.append(field)
             if key:
-                framing.setdefault(key, []).append(field[1])
+                noted.setdefault(key, []).append(field[1])
         if len(fields) > FIELDS_LIMIT:
             raise MessageTooLarge(f"there are more than {FIELDS_LIMIT} fields")
         return fields
@@ -185,10 +187,10 @@ class HeadParser:
         if len(line) <= _REMEMBERED_UP_TO:
             if len(self._fields) >= _REMEMBERED_AT_MOST:
                 self._fields.clear()
-                self._framing.clear()
+                self._noted.clear()
             self._fields[line] = field
             if key:
-                self._framing[line] = (key, [field[1]])
+                self._noted[line] = (key, [field[1]])
         return field, key
 
 
@@ -325,7 +327,7 @@ def choose_framing(head: Head, method: str) -> int | Framing:
     """
     if method == "HEAD" or head.status in (204, 304):
         return 0
-    framing = head.framing
+    framing = head.noted
     if b"transfer-encoding" in framing:
         codings = b",".join(framing[b"transfer-encoding"])
         if codings.strip(_BLANKS).lower() != b"chunked":
@@ -358,7 +360,7 @@ def may_persist(head: Head) -> bool:
     message's end elsewhere: Content-Length and Transfer-Encoding both frame it, HTTP/1.0 says chunked (both section
     6.1), or a 204 announces a body, which it must not have (RFC 9110 section 8.6).
     """
-    framing = head.framing
+    framing = head.noted
     if b"transfer-encoding" in framing and (b"content-length" in framing or head.minor == 0 or head.status == 204):
         return False
     if head.status == 204 and framing.get(b"content-length", [b"0"]) != [b"0"]:

@@ -481,7 +481,7 @@ def test_parser_learns_nothing_wrong(loop: asyncio.AbstractEventLoop) -> None:
             head = read(loop, [raw], parser)
         except ProtocolError as error:
             return type(error), error.detail
-        return head.minor, head.status, head.reason, head.fields, head.framing
+        return head.minor, head.status, head.reason, head.fields, head.noted
 
     for _ in range(2):
         for raw in [*BAD.values(), *(good for good, _, _ in GOOD.values()), *BAD.values()]:
