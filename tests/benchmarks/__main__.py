@@ -64,7 +64,10 @@ def _run(options: argparse.Namespace) -> int:
     cores, machine = Cores.choose(), describe_machine()
     _say(f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}")
     _say(", ".join(f"{name} {number}" for name, number in machine["versions"].items()))
-    _say(f"{cores}\n")
+    _say(str(cores))
+    if options.scale != 1:
+        _say(f"lists, and the large body, are {options.scale:g} times as long as is said below")
+    _say("")
     with Lab.opened(cores=cores, scale=options.scale, disk=options.disk) as lab, on_core(cores.server):
         suite = Suite(
             lab, repeats=options.repeats, peers=options.peers, patience=options.patience, say=_report_progress
