@@ -51,6 +51,15 @@ async def record_of(entry: str | Request) -> dict[str, Any]:
 
 
 class TestRecord:
+    async def test_of_fields_that_come_twice(self, server: FaultServer) -> None:
+        """The first stands, in whatever case it is written."""
+        head = b"HTTP/1.1 200 OK\r\netag: one\r\nContent-Type: a/b\r\nETag: two\r\nCONTENT-TYPE: c/d\r\n"
+        server.route("/", Script(Send(head + b"Content-Length: 0\r\n\r\n")))
+        for _ in range(2):  # the second time, every line is known
+            record = await record_of(server.url())
+            assert (record["etag"], record["content_type"]) == ("one", "a/b")
+            assert "last_modified" not in record
+
     async def test_of_fields_without_measure(self, server: FaultServer) -> None:
         """A server cannot fill the disk with its fields: one of more than 8 KiB is left out, not cut."""
         most = 8 * 1024

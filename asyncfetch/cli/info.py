@@ -14,7 +14,7 @@ from asyncfetch.client import DEFAULT_HEADERS
 
 __all__ = ["describe_installation"]
 
-_SHOWN = ("anyio", "uvloop", "rich", "ada-url", "msgspec", "protego", "brotli", "backports.zstd")
+_SHOWN = ("anyio", "uvloop", "rich", "ada-url", "msgspec", "protego", "brotli", "backports.zstd", "zlib-ng")
 
 
 def describe_installation() -> str:

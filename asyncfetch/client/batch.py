@@ -50,6 +50,7 @@ class Batch:
         sink: SinkFactory | None,
         *,
         locate: Callable[[Request], Url],
+        is_plain: Callable[[Request], bool],
         make: Callable[[Lane, Request, int, Url, Batch], Fetch],
         on_done: Callable[[Batch], None],
     ) -> None:
@@ -60,6 +61,7 @@ class Batch:
             limits: how far it is read ahead, and how many results may wait.
             sink: where bodies go, or None for memory.
             locate: says where an entry goes; InvalidURL if it cannot be fetched.
+            is_plain: says whether an entry brings nothing along that `make` could refuse.
             make: makes a fetch of an entry.
             on_done: called once, when no more results can come.
         """
@@ -73,6 +75,7 @@ class Batch:
         self._loop = asyncio.get_running_loop()
         self._limits = limits
         self._locate = locate
+        self._is_plain = is_plain
         self._make = make
         self._on_done = on_done
         self._running: dict[Fetch, anyio.CancelScope] = {}
@@ -164,12 +167,13 @@ class Batch:
             host = url.origin.key
             if turns.unavailable:
                 why = turns.unavailability(host)
-            if why is None and not window.puts_away(host):
+            is_next = why is None and not window.puts_away(host)
+            if is_next or not self._is_plain(request):  # what it brings along is checked at once in any case
                 fetch = self._make(self.lane, request, index, url, self)
         except InvalidURL as error:
-            why = error
+            why, is_next = error, False
         self._outstanding += 1
-        if fetch is not None:
+        if is_next and fetch is not None:
             window.add(fetch)
         elif why is None:
             window.put_away(host, request, index)

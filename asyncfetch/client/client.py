@@ -342,6 +342,7 @@ class Client:
             self._limits,
             sink,
             locate=_locate,
+            is_plain=self._is_plain,
             make=self._make_fetch,
             on_done=self._batches.discard,
         )
@@ -375,13 +376,22 @@ class Client:
             added=monotonic(),
             batch=batch,
         )
-        has_times = request.timeouts is not None or request.max_time is not None
-        if has_times or request.max_body is not None or request.sha256 is not None:
+        if not self._is_plain(request):
             check_request(request)
-        if has_times or hosts.are_special or request.headers is not None:
             hosts.dress(fetch)
             self._pool.watch(fetch.timeouts)
         return fetch
+
+    def _is_plain(self, request: Request) -> bool:
+        """Whether nothing is different for a request, nor can be for its host: then there is nothing to check."""
+        return (
+            request.headers is None
+            and request.timeouts is None
+            and request.max_time is None
+            and request.max_body is None
+            and request.sha256 is None
+            and not self._hosts.are_special
+        )
 
 
 def _locate(request: Request) -> Url:

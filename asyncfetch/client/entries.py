@@ -53,6 +53,7 @@ class Entries:
         """Write a request, its position, and the loop's time in seconds when it was read."""
         if type(request) is not Request:
             return self._encode_kept(request, index, added)
+        number = self._number
         values: list[Any] = list(msgspec.structs.astuple(request))
         kind = self._codes.get(type(request.context), _NO_KIND)
         fields: tuple[Any, ...] = ()
@@ -68,6 +69,8 @@ class Entries:
         try:
             return self._encoder.encode((index, added, kind, *fields, *values))
         except (OverflowError, UnicodeError):  # a number beyond 64 bits, or half a surrogate pair
+            for kept in range(number, self._number):
+                del self.kept[kept + 1]
             return self._encode_kept(request, index, added)
 
     def _encode_kept(self, request: Request, index: int, added: float) -> bytes:
@@ -95,7 +98,7 @@ class Entries:
         """Write a value that msgpack does not have, or keep it."""
         try:
             return self._extension(value, may_copy=may_copy)
-        except (_NotWritten, OverflowError, UnicodeError):
+        except (_NotWritten, OverflowError, UnicodeError, RecursionError):
             return self._keep(value)
 
     def _keep(self, value: object) -> msgspec.msgpack.Ext:

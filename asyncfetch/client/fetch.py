@@ -182,7 +182,7 @@ class Fetch(Turn, eq=False, kw_only=True):
         redirect_bytes: the heads of these.
         added: the loop's time when it was first queued.
         spent: seconds that the earlier turns of this attempt took.
-        timings, ip, reused: of the latest turn.
+        timings, ip: of the latest turn.
         stats: the counters of the host it goes to.
         was_silent: whether its latest request was sent and not a byte of an answer came.
         waiter: resolved when its turn has come, for whoever runs it itself; None when a worker does.

@@ -108,8 +108,9 @@ class Window:
         """
         overflow = self._overflow
         assert overflow is not None, "puts_away() said so"
+        must_write = overflow.add(host, self._entries.encode(request, index, monotonic()))
         self._turns.count_queued(host, 1)
-        if overflow.add(host, self._entries.encode(request, index, monotonic())):
+        if must_write:
             self._write(overflow)
 
     def count_fed(self) -> bool:
@@ -133,7 +134,7 @@ class Window:
         """Let everybody else go on, for as long as the source has to wait.
 
         Raises:
-            LocalError: as `add`.
+            LocalError: as `put_away`.
         """
         await asyncio.sleep(0)
         while self._must_wait and not self._closed:
@@ -199,7 +200,7 @@ class Window:
         """Put on disk what the hosts have in memory beyond their next few entries.
 
         Raises:
-            LocalError: as `add`.
+            LocalError: as `put_away`.
         """
         if self._added - self._thinned_at < self._queued // _THINNED_EVERY:
             return

@@ -21,7 +21,7 @@ from tests.benchmarks.suite import Outcome, Series
 __all__ = ["as_json", "describe_machine", "describe_outcome", "missing_clients"]
 
 _MIB = 1024 * 1024
-_PACKAGES = ("asyncfetch", "uvloop", "aiohttp", "httpx", "pyreqwest")
+_PACKAGES = ("asyncfetch", "uvloop", "aiohttp", "httpx", "pyreqwest", "zlib-ng")
 _PROGRAMS = {
     "nginx": (NGINX or "nginx", "-v"),
     "curl": ("curl", "-V"),

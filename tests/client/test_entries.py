@@ -88,6 +88,16 @@ def test_what_has_no_bytes_is_kept_as_it_is(request_: Request) -> None:
     assert not entries.kept
 
 
+def test_what_is_kept_whole_is_kept_once() -> None:
+    """An object, and beside it a number that has no bytes: no second copy stays."""
+    entries = Entries()
+    request = Request(URL, context=object(), id=2**70)
+    entry = entries.encode(request, 1, 0.0)
+    assert len(entries.kept) == 1
+    assert entries.decode(entry)[0] is request
+    assert not entries.kept
+
+
 def test_settings_are_written_once() -> None:
     """However many requests share them; but a thousand different ones are kept like any object."""
     entries = Entries()

@@ -9,7 +9,18 @@ from time import monotonic
 
 import pytest
 
-from asyncfetch import Client, HostSettings, HostState, HostUnavailable, Limits, Politeness, Result, Retry, Timeouts
+from asyncfetch import (
+    Client,
+    HostSettings,
+    HostState,
+    HostUnavailable,
+    Limits,
+    Politeness,
+    Request,
+    Result,
+    Retry,
+    Timeouts,
+)
 from asyncfetch.testing import (
     Answer,
     Close,
@@ -356,6 +367,15 @@ async def test_what_ends_with_its_host_waits_for_its_consumer() -> None:
             most = max(most, len(results._batch._results))
     assert found == set(range(1, number + 1))
     assert most <= limits.buffered + 16
+
+
+async def test_misuse_is_told_also_where_the_host_was_given_up() -> None:
+    """Whether it is depends on the request alone."""
+    url = f"http://{ONE}:{unused_port()}/"
+    async with Client(politeness=QUICK) as client:
+        assert (await all_of(client, [url] * 20))[-1].code == "host.unavailable"
+        with pytest.raises(TypeError, match="max_body"):
+            await all_of(client, [Request(url, max_body="five")])  # type: ignore[arg-type, list-item]
 
 
 @pytest.mark.slow

@@ -164,6 +164,28 @@ class TestReadingOn:
                 await take_all(fetching, results)
         assert (await client.get(gate.fast(1))).status_code == 200
 
+    @pytest.mark.parametrize("bad", [{"headers": {"X": 5}}, {"max_body": -1}, {"sha256": "short"}])
+    async def test_misuse_behind_many_that_wait(self, gate: Gate, client: Client, bad: dict[str, Any]) -> None:
+        """What is wrong with an entry is found as it is read: all that came before it has its result."""
+        urls = [gate.slow(number) for number in range(600)]
+        results: list[Result] = []
+        asyncio.get_running_loop().call_later(0.1, gate.opened.set)
+        with pytest.raises((TypeError, ValueError)):
+            await take_all(client.fetch_many([*urls, Request(gate.slow(600), **bad)]), results)
+        assert len(results) == 600
+
+    async def test_a_context_that_is_nested_without_end(self, gate: Gate, client: Client) -> None:
+        """It has no bytes, so it stays in memory, and comes back."""
+        deep: tuple[Any, ...] = ()
+        for _ in range(5000):
+            deep = (deep,)
+        requests = [Request(gate.slow(number), context=deep) for number in range(600)]
+        asyncio.get_running_loop().call_later(0.1, gate.opened.set)
+        async with asyncio.timeout(15):
+            results = [result async for result in client.fetch_many(requests)]
+        assert len(results) == 600
+        assert all(result.request.context is deep for result in results)
+
     async def test_waits_while_all_places_are_in_use(self, gate: Gate) -> None:
         """Reading on would start nothing then: the window is all that is read, and nothing goes to disk."""
         read = []
