@@ -7,7 +7,7 @@
   its hosts
 - `singles.py`: what is no list; `streamed.py`: a body that its caller reads
 - `turns.py` gives turns to tasks, which begin in `tasks.py`; `engine.py` runs one turn over the streams;
-  `fetch.py` is one entry on its way
+  `fetch.py` is one entry on its way, made by `making.py`
 - `receiving.py` takes bodies, as fast as `flow.py` allows, into memory or into `sinks.py`
 - `robots.py` asks origins what may be fetched there
 """

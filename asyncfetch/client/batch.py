@@ -15,15 +15,15 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, 
 import anyio
 
 from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.making import Maker, locate
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.tasks import is_cancelled, wrap_cancelled
 from asyncfetch.client.turns import Turns
 from asyncfetch.client.window import Window
 from asyncfetch.errors import HostUnavailable, InvalidURL
 from asyncfetch.result import Request, Result
-from asyncfetch.scheduler import Lane
 from asyncfetch.settings import Limits
-from asyncfetch.url import Url, redacted
+from asyncfetch.url import redacted
 
 __all__ = ["Batch", "Source"]
 
@@ -48,10 +48,8 @@ class Batch:
         turns: Turns,
         limits: Limits,
         sink: SinkFactory | None,
+        maker: Maker,
         *,
-        locate: Callable[[Request], Url],
-        is_plain: Callable[[Request], bool],
-        make: Callable[[Lane, Request, int, Url, Batch], Fetch],
         on_done: Callable[[Batch], None],
     ) -> None:
         """Prepare a list without entries.
@@ -60,9 +58,7 @@ class Batch:
             turns: gives its entries their turns.
             limits: how far it is read ahead, and how many results may wait.
             sink: where bodies go, or None for memory.
-            locate: says where an entry goes; InvalidURL if it cannot be fetched.
-            is_plain: says whether an entry brings nothing along that `make` could refuse.
-            make: makes a fetch of an entry.
+            maker: makes the fetches of its entries.
             on_done: called once, when no more results can come.
         """
         self._window = Window(turns, limits, restore=self._restore, refuse=self._refuse, on_failure=self.fail)
@@ -74,9 +70,7 @@ class Batch:
         self._turns = turns
         self._loop = asyncio.get_running_loop()
         self._limits = limits
-        self._locate = locate
-        self._is_plain = is_plain
-        self._make = make
+        self._maker = maker
         self._on_done = on_done
         self._running: dict[Fetch, anyio.CancelScope] = {}
         self._results: deque[tuple[Result, int]] = deque()  # each with the size of its body in memory
@@ -163,13 +157,13 @@ class Batch:
         why: InvalidURL | HostUnavailable | None = None
         fetch: Fetch | None = None
         try:
-            url = self._locate(request)
+            url = locate(request)
             host = url.origin.key
             if turns.unavailable:
                 why = turns.unavailability(host)
             is_next = why is None and not window.puts_away(host)
-            if is_next or not self._is_plain(request):  # what it brings along is checked at once in any case
-                fetch = self._make(self.lane, request, index, url, self)
+            if is_next or not self._maker.is_plain(request):  # what it brings along is checked at once in any case
+                fetch = self._maker.make(self.lane, request, index, url, self)
         except InvalidURL as error:
             why, is_next = error, False
         self._outstanding += 1
@@ -195,7 +189,7 @@ class Batch:
             self.give_up()
             return None
         try:
-            return self._make(self.lane, request, index, self._locate(request), self)
+            return self._maker.make(self.lane, request, index, locate(request), self)
         except InvalidURL as error:  # it could be fetched then, and its owner has changed it
             self._reject(request, index, error)
         except Exception as error:

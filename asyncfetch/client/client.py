@@ -7,7 +7,6 @@ import codecs
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from random import Random
-from time import monotonic
 from types import TracebackType
 from typing import Self
 
@@ -18,16 +17,17 @@ from asyncfetch.client.engine import Engine, Opened
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts, HostTable
+from asyncfetch.client.making import Maker, locate
 from asyncfetch.client.many import FetchMany
-from asyncfetch.client.misuse import callable_or_none, check_request, setting
+from asyncfetch.client.misuse import callable_or_none, setting
 from asyncfetch.client.singles import Singles, as_request, response_of
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.tasks import begin
 from asyncfetch.client.turns import Turns
-from asyncfetch.errors import InvalidURL, shown
+from asyncfetch.errors import InvalidURL
 from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
-from asyncfetch.scheduler import Frontier, Lane, Manners
+from asyncfetch.scheduler import Frontier, Manners
 from asyncfetch.settings import Limits, Network, Politeness, Redirects, Retry, Timeouts, TLSSettings
 from asyncfetch.stats import Stats
 from asyncfetch.streams.connection import Dialler
@@ -37,13 +37,12 @@ from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.resolver import Resolver
 from asyncfetch.streams.tls import LazyContext, check_files
 from asyncfetch.trace import Trace
-from asyncfetch.url import Url, redacted
+from asyncfetch.url import redacted
 from asyncfetch.version import __version__
 
 __all__ = ["Client"]
 
 _CLOSING = 5.0  # seconds that closing may take while it is itself being cancelled
-_METHODS = frozenset({"GET", "HEAD"})
 _NEEDED_CODECS = ("idna", "unicode_escape")  # loaded from files, which a shortage of descriptors would keep closed
 
 DEFAULT_HEADERS = [
@@ -143,6 +142,7 @@ class Client:
         dialler = Dialler(self._resolver, self._guard, self._tls, stagger=self._network.stagger, trace=self._trace)
         self._pool = Pool(dialler, self._limits, self._trace)
         self._pool.watch(self._timeouts)
+        self._maker = Maker(self._hosts, self._pool, follow=self._redirects.follow)
         ready: asyncio.Future[None] = loop.create_future()
         self._supervisor = loop.create_task(self._supervise(ready), name="asyncfetch-client")
         try:
@@ -197,7 +197,7 @@ class Client:
                     from asyncfetch.client.robots import Robots
 
                     fields = self._robots_fields
-                    self._turns.robots = Robots(self._turns, self._engine, self._make_fetch, fields, group)
+                    self._turns.robots = Robots(self._turns, self._engine, self._maker, fields, group)
                 self._turns.start(self._engine.run, self._resolver, self._pool)
                 self._is_open = True
                 if not ready.done():
@@ -304,7 +304,7 @@ class Client:
     def _begin_single(self, request: Request) -> Fetch:
         self._check_open()
         try:
-            return self._make_fetch(self._turns.single, request, 1, _locate(request))
+            return self._maker.make(self._turns.single, request, 1, locate(request))
         except InvalidURL as error:
             error.url = redacted(request.url)
             raise
@@ -337,71 +337,8 @@ class Client:
 
     def _begin_batch(self, urls: Source, sink: SinkFactory | None, partial: PartialFactory | None) -> Batch:
         self._check_open()
-        batch = Batch(
-            self._turns,
-            self._limits,
-            sink,
-            locate=_locate,
-            is_plain=self._is_plain,
-            make=self._make_fetch,
-            on_done=self._batches.discard,
-        )
+        batch = Batch(self._turns, self._limits, sink, self._maker, on_done=self._batches.discard)
         batch.partial = partial
         self._batches.add(batch)
         begin(self._group, batch.feed(urls), batch.end_source)
         return batch
-
-    # --- fetches
-
-    def _make_fetch(self, lane: Lane, request: Request, index: int, url: Url, batch: Batch | None = None) -> Fetch:
-        """Check what a request brings along, and prepare its fetch.
-
-        Raises:
-            InvalidURL: it cannot be fetched.
-            TypeError: what it brings along is of another type than it takes.
-            ValueError: its `max_body` is negative, or its `max_time` or `sha256` is none.
-        """
-        origin, hosts = url.origin, self._hosts
-        fetch = Fetch(
-            origin.key,
-            lane,
-            request=request,
-            index=index,
-            url=url,
-            blocks=hosts.blocks,
-            timeouts=self._timeouts,
-            follow=self._redirects.follow if request.follow_redirects is None else request.follow_redirects,
-            max_body=request.max_body,
-            is_named=origin.is_address,
-            added=monotonic(),
-            batch=batch,
-        )
-        if not self._is_plain(request):
-            check_request(request)
-            hosts.dress(fetch)
-            self._pool.watch(fetch.timeouts)
-        return fetch
-
-    def _is_plain(self, request: Request) -> bool:
-        """Whether nothing is different for a request, nor can be for its host: then there is nothing to check."""
-        return (
-            request.headers is None
-            and request.timeouts is None
-            and request.max_time is None
-            and request.max_body is None
-            and request.sha256 is None
-            and not self._hosts.are_special
-        )
-
-
-def _locate(request: Request) -> Url:
-    """Say where a request goes.
-
-    Raises:
-        InvalidURL: it cannot be fetched.
-    """
-    if request.invalid:
-        raise InvalidURL(request.invalid)
-    if request.method not in _METHODS:
-        raise InvalidURL(f"the method {shown(str(request.method))} is not GET or HEAD")
-    return Url.parse(request.url)

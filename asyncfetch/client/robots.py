@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import Callable
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -22,12 +21,12 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from asyncfetch.client.fetch import Fetch, FieldPairs
+from asyncfetch.client.making import Maker
 from asyncfetch.client.singles import Singles
 from asyncfetch.client.streamed import StreamedBody
 from asyncfetch.client.tasks import begin
 from asyncfetch.errors import Cancelled, FetchError, InvalidRedirect, RobotsDisallowed
 from asyncfetch.result import Request, Response, Result
-from asyncfetch.scheduler import Lane
 from asyncfetch.scheduler.robots import (
     LARGEST,
     MOST_REDIRECTS,
@@ -62,7 +61,7 @@ class Robots:
         self,
         turns: Turns,
         engine: Engine,
-        make: Callable[[Lane, Request, int, Url], Fetch],
+        maker: Maker,
         fields: FieldPairs,
         group: TaskGroup,
     ) -> None:
@@ -71,7 +70,7 @@ class Robots:
         Args:
             turns: where fetches go on to.
             engine: runs the requests for the files.
-            make: makes a fetch.
+            maker: makes the fetches of the files.
             fields: of every request; the User-Agent among them says by which name rules are looked for.
             group: where waiting for files takes place.
         """
@@ -80,7 +79,7 @@ class Robots:
         self._singles = Singles(turns)
         agents = [value for name, value in fields if name.lower() == "user-agent"]
         self._rulebook = Rulebook(product_token(agents[0] if agents else ""))
-        self._make = make
+        self._maker = maker
         self._lane = turns.frontier.lane()
         self._group = group
         self._wanted: deque[Origin] = deque()
@@ -177,7 +176,7 @@ class Robots:
             FetchError: it did not come.
         """
         for is_last in (False, True):
-            fetch = self._make(self._lane, Request(url.href), 0, url)
+            fetch = self._maker.make(self._lane, Request(url.href), 0, url)
             fetch.blocks = fetch.blocks.without_secrets()
             fetch.for_robots, fetch.is_foreign = True, url.origin != origin
             fetch.follow, fetch.max_body = False, sys.maxsize
