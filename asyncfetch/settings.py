@@ -72,7 +72,10 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name in ("total", "per_host", "queued", "buffered", "buffered_bytes"):
-            _require(getattr(self, name) >= 1, f"Limits.{name} must be at least 1, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if not isinstance(value, int):
+                raise TypeError(f"Limits.{name} is a whole number, not {value!r}")
+            _require(value >= 1, f"Limits.{name} must be at least 1, not {value}")
         for name in ("overflow", "max_body", "idle_total", "idle_seconds"):
             value = getattr(self, name)
             _require(value is None or value >= 0, f"Limits.{name} must not be negative")

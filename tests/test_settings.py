@@ -74,6 +74,13 @@ def test_nonsense_is_refused(kind: Any, settings: dict[str, Any], sentence: str)
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize("name", ["total", "per_host", "queued", "buffered", "buffered_bytes"])
+def test_a_count_is_a_whole_number(name: str) -> None:
+    """Half a request is none."""
+    with pytest.raises(TypeError, match=rf"Limits\.{name} is a whole number, not 1\.5"):
+        Limits(**{name: 1.5})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("kind", "settings"),
     [

@@ -72,7 +72,8 @@ limit_options = stacked(
                  help="Of these, to one host."),
     option("--retry", type=number, default=2, show_default=True, metavar="N", panel=HOW_MUCH,
                  help="Further attempts after what may pass: failed connections, timeouts, cut answers, 429, 503 "
-                      "and the like. Waiting because a host asks for it (Retry-After) uses none up."),
+                      "and the like. Waiting because a host asks for it (Retry-After) uses none up, and is "
+                      "done with 0 too; --max-wait bounds it."),
     option("--max-filesize", type=size, metavar="SIZE", show_default="no limit", panel=HOW_MUCH,
                  help="Give up a body that is larger, decoded; k, M and G are 1024s."),
 )  # fmt: skip
