@@ -188,8 +188,7 @@ def test_the_live_view_says_why_each_host_waits(make_fault_server: MakeFaultServ
 
     with Terminal("get", listed, "-o", tmp_path / "r.jsonl", size=(130, 24), cwd=tmp_path) as terminal:
         terminal.until(has_all)
-        terminal.type(chr(3))
-        terminal.type(chr(3))
+        terminal.type(chr(3))  # a second one could come when Python has given its handlers back already
         assert terminal.end() == 130
 
 
