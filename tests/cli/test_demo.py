@@ -129,7 +129,7 @@ def test_it_shows_everything_and_leaves_nothing(elsewhere: Path) -> None:
     assert introduced is not None
     assert int(introduced[2]) >= 40
     assert "\n    asyncfetch get urls.txt -P fetched --head-timeout 0.5\n" in ran.err
-    for code in ("connect.refused", "http.4xx", "http.5xx", "timeout.head", "protocol.malformed", "url.invalid"):
+    for code in ("host.unavailable", "http.4xx", "http.5xx", "timeout.head", "protocol.malformed", "url.invalid"):
         assert f"\n{code} " in ran.err
     assert "exit status 3" in ran.err
     assert f"It left a record for each of the {introduced[1]} URLs" in ran.err
