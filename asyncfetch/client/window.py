@@ -240,7 +240,7 @@ class Window:
 
     def _bring_some_back(self, host: str, overflow: Overflow) -> bool:
         """Do so for a few entries; say whether each of them has ended at once."""
-        why = self._turns.unavailability(host) if self._turns.unavailable else None
+        why = self._turns.unavailability(host)
         most = self._ended_at_once if why is not None else _AT_HAND if self.lane.queued < self._queued else 1
         try:
             entries = overflow.take(host, most)

@@ -85,7 +85,6 @@ class Job:
         self._journal = journal
         self._bodies = bodies
         self._ends = ends or Ends()
-        self._bounds_failures = self._ends.bound_failures
         self._on_result = on_result
         self._on_tail = on_tail
         self._failures = self._done = self._ready = 0
@@ -176,12 +175,11 @@ class Job:
                     yield request
 
     async def _take_all(self, results: AsyncIterable[Result]) -> None:
-        take = self._take
         async for result in results:
             self._done += 1
             if result.error is not None:
                 self._note_failure(result)
-            if not take(result):
+            if not self._take(result):
                 with anyio.CancelScope(shield=True):  # what has come is recorded, also when it is time to stop
                     await self._recorder.has_room()
 
@@ -196,7 +194,7 @@ class Job:
         if isinstance(error, InvalidURL) and isinstance(place := result.request.context, Place):
             error.detail = f"{place}: {error.detail}"
         self._failures += 1
-        if self._bounds_failures and self._ends.are_too_many(self._failures, self._done):
+        if self._ends.are_too_many(self._failures, self._done):
             self.stop(MAX_FAILURES)
 
     async def _watch(self, scope: anyio.CancelScope) -> None:
