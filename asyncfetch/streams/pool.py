@@ -1,5 +1,8 @@
 """Connections by origin: those that wait for their next request, and new ones when none does.
 
+The connection that was released last is held apart: most often the next request goes to the same origin, and then
+none of the books has to be changed.
+
 The pool also owns the sweep: one timer, a few times a second and only while there is something to watch, that asks
 every connection in use whether a deadline has passed and closes those that were idle for too long.
 """
@@ -42,7 +45,8 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._idle: dict[str, list[Connection]] = {}
         self._by_age: OrderedDict[Connection, None] = OrderedDict()
-        self._in_use: set[Connection] = set()
+        self._in_use: set[Connection] = set()  # with the one that was released last, as long as it is held apart
+        self._last: Connection | None = None
         self._open: set[Connection] = set()
         self._sweep_every = SWEEP_EVERY
         self._timer: asyncio.TimerHandle | None = None
@@ -55,12 +59,12 @@ class Pool:
     @property
     def idle(self) -> int:
         """Connections that wait for a request."""
-        return len(self._by_age)
+        return len(self._by_age) + (self._last is not None)
 
     @property
     def in_use(self) -> int:
         """Connections that carry a request."""
-        return len(self._in_use)
+        return len(self._in_use) - (self._last is not None)
 
     @property
     def open(self) -> int:
@@ -69,7 +73,8 @@ class Pool:
 
     def has_idle(self, origin: Origin) -> bool:
         """Whether a connection to the origin waits for a request; it may turn out to be dead."""
-        return origin.name in self._idle
+        last = self._last
+        return origin.name in self._idle or (last is not None and last.origin == origin)
 
     async def acquire(self, origin: Origin, timeout: float, *, fresh: bool = False) -> Connection:
         """Return an idle connection to the origin, or open one within `timeout` seconds; a new one if `fresh`.
@@ -91,22 +96,35 @@ class Pool:
 
     def take_idle(self, origin: Origin) -> Connection | None:
         """Return an idle connection to the origin if there is one, as `acquire` does, without a wait."""
+        last = self._last
+        if last is not None:
+            if last.origin.name != origin.name:
+                self._shelve(last)
+            elif last.is_quiet:
+                self._last = None
+                self._lend(last)
+                return last
+            else:
+                self._drop_idle(last)
         while waiting := self._idle.get(origin.name):
             connection = waiting.pop()  # the one that was used last is the likeliest to be alive
             if not waiting:
                 del self._idle[origin.name]
             del self._by_age[connection]
+            if connection.is_quiet:
+                self._in_use.add(connection)
+                self._lend(connection)
+                return connection
             connection.reader.on_surprise = None
-            if not connection.is_quiet:
-                connection.close()
-                continue
-            self._in_use.add(connection)
-            if self._trace is not None:
-                self._trace.reusing(connection.ip)
-            if self._timer is None:
-                self._arm()
-            return connection
+            connection.close()
         return None
+
+    def _lend(self, connection: Connection) -> None:
+        connection.reader.on_surprise = None
+        if self._trace is not None:
+            self._trace.reusing(connection.ip)
+        if self._timer is None:
+            self._arm()
 
     async def _open_new(self, origin: Origin, timeout: float) -> Connection:
         connection = await self._dialler.open(origin, timeout)
@@ -133,14 +151,23 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """Take a connection back after a complete exchange that allows another one."""
-        self._in_use.discard(connection)
         reader = connection.reader
         if self._closed or connection.is_lost or not reader.is_quiet:
-            connection.close()
+            self.finish(connection)
             return
         connection.served += 1
         connection.idle_since = monotonic()
         reader.on_surprise = connection.on_surprise
+        if self._last is not None:
+            self._shelve(self._last)
+        self._last = connection
+        if len(self._by_age) >= self._most_idle:
+            self._shelve(connection)
+
+    def _shelve(self, connection: Connection) -> None:
+        """Let the connection that was released last wait among the others."""
+        self._last = None
+        self._in_use.discard(connection)
         name = connection.origin.name
         if name in self._idle:
             self._idle[name].append(connection)
@@ -153,6 +180,7 @@ class Pool:
     def finish(self, connection: Connection) -> None:
         """Take a connection back after a complete exchange that does not allow another one."""
         self._in_use.discard(connection)
+        connection.reader.on_surprise = None
         connection.close()
 
     def discard(self, connection: Connection) -> None:
@@ -168,7 +196,9 @@ class Pool:
 
     def drop_idle(self) -> int:
         """Close every idle connection; return how many."""
-        count = len(self._by_age)
+        count = self.idle
+        if self._last is not None:
+            self._drop_idle(self._last)
         while self._by_age:
             self._drop_idle(next(iter(self._by_age)))
         return count
@@ -196,6 +226,10 @@ class Pool:
 
     def _drop_idle(self, connection: Connection) -> None:
         """Close an idle connection: too old, one too many, or something came although nobody asked."""
+        if connection is self._last:
+            self._last = None
+            self.finish(connection)
+            return
         connection.reader.on_surprise = None
         del self._by_age[connection]
         waiting = self._idle[connection.origin.name]
@@ -215,6 +249,8 @@ class Pool:
         self._timer = self._loop.call_later(self._sweep_every, self._sweep)
 
     def _sweep(self) -> None:
+        if self._last is not None:
+            self._shelve(self._last)
         now = monotonic()
         for connection in list(self._in_use):
             connection.check(now)

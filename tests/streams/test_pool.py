@@ -157,6 +157,18 @@ async def test_used_last_is_used_first(pools: Pools, server: FaultServer) -> Non
         pool.discard(exchange.connection)
 
 
+async def test_idle_connection_has_no_deadline(pools: Pools, server: FaultServer) -> None:
+    """What holds for an exchange ends with it: its connection may wait longer than any answer."""
+    pool, timeouts = pools(), Timeouts(head=0.1, read=0.1, speed_time=0.1)
+    pool.watch(timeouts)
+    exchange = await begin(pool, server, timeouts=timeouts)
+    await exchange.read_all()
+    exchange.release()
+    await asyncio.sleep(0.3)
+    assert await get(pool, server) == b"hello"
+    assert (pool.idle, server.seen.connections) == (1, 1)
+
+
 async def test_fresh_is_new(pools: Pools, fault_server: FaultServer) -> None:
     """Who wants a new connection gets one, although an idle one is there."""
     fault_server.route("/", Reply(200, b"hello"))
@@ -295,11 +307,11 @@ async def test_idle_connections_are_limited(
         exchange.release()
     assert pool.idle == kept
     last = [exchange.connection for exchange in exchanges[3 - kept :]]
-    assert list(pool._by_age) == last
     for connection in reversed(last):
         taken = await pool.acquire(origin_of(fault_server), 5)
         assert taken is connection
         pool.discard(taken)
+    assert pool.idle == pool.drop_idle() == 0
 
 
 async def test_idle_connections_expire(pools: Pools, server: FaultServer) -> None:
