@@ -37,6 +37,7 @@ class Batch:
 
     Attributes:
         lane: its queue in the scheduler.
+        started: to be called with the host of each turn that is run; see `Window.started`.
         sink: where bodies go, or None for memory.
         partial: finds the beginnings of bodies that an earlier program has kept.
         stopping: nothing new of it is started any more.
@@ -63,6 +64,7 @@ class Batch:
         """
         self._window = Window(turns, limits, restore=self._restore, refuse=self._refuse, on_failure=self.fail)
         self.lane = self._window.lane
+        self.started = self._window.started
         self.sink = sink
         self.partial: PartialFactory | None = None
         self.stopping = False
@@ -72,7 +74,6 @@ class Batch:
         self._limits = limits
         self._maker = maker
         self._on_done = on_done
-        self._running: dict[Fetch, anyio.CancelScope] = {}
         self._results: deque[tuple[Result, int]] = deque()  # each with the size of its body in memory
         self._result_bytes = 0
         self._count = 0
@@ -217,7 +218,9 @@ class Batch:
             for request, index in entries
         ]
         stats.refused(stats.hosts.get(host), why.code, len(results))
-        self._hand_over([(result, 0) for result in results])
+        self._outstanding -= len(results)
+        self._results.extend([(result, 0) for result in results])
+        self._have_come()
 
     @property
     def _is_full(self) -> bool:
@@ -225,24 +228,12 @@ class Batch:
 
     # --- from the workers
 
-    def started(self, fetch: Fetch, scope: anyio.CancelScope) -> None:
-        """Take note that one of the list's turns is being run, in the scope of a worker."""
-        self._running[fetch] = scope
-        self._window.started(fetch.host)
-
-    def stopped(self, fetch: Fetch, result: Result | None) -> None:
-        """Take note that it is over, and what it gave: None if another turn follows."""
-        del self._running[fetch]
-        if result is not None:
-            self.deliver(result)
-
-    def broke_off(self, fetch: Fetch, error: BaseException) -> bool:
-        """Take note that it ended with an error that is no result; say whether the worker may go on.
+    def broke_off(self, error: BaseException) -> bool:
+        """Take note that a turn ended with an error that is no result; say whether the worker may go on.
 
         That is a fault of ours or of the list's sink: the list's consumer gets it. But the end of the worker itself
         is no fault.
         """
-        del self._running[fetch]
         if isinstance(error, asyncio.CancelledError):
             self.give_up()
             if is_cancelled():
@@ -260,11 +251,12 @@ class Batch:
         response = result.response
         size = response.num_bytes if response is not None and response.has_content else 0
         self._result_bytes += size
-        self._hand_over([(result, size)])
+        self._outstanding -= 1
+        self._results.append((result, size))
+        self._have_come()
 
-    def _hand_over(self, results: Sequence[tuple[Result, int]]) -> None:
-        self._outstanding -= len(results)
-        self._results.extend(results)
+    def _have_come(self) -> None:
+        """Hold the list back if too many results are there now, and wake who waits for them."""
         if self._is_full:
             self._turns.frontier.pause(self.lane)
         self._notify()
@@ -368,8 +360,7 @@ class Batch:
         """Start nothing more and give up what is in flight; it ends with the next steps of the event loop."""
         self.cancelled = True
         self.stop()
-        for scope in list(self._running.values()):
-            scope.cancel()
+        self._turns.cancel(self)
 
     async def aclose(self) -> None:
         """Cancel, and wait until everything is given back."""

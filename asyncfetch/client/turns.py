@@ -30,6 +30,7 @@ from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.resolver import Resolver
 
 if TYPE_CHECKING:
+    from asyncfetch.client.batch import Batch
     from asyncfetch.client.robots import Robots
 
 __all__ = ["Turns"]
@@ -64,6 +65,7 @@ class Turns:
         self._run: Callable[[Fetch], Awaitable[Result | None]] | None = None
         self._loop = asyncio.get_running_loop()
         self._idle: list[asyncio.Future[Fetch]] = []
+        self._running: dict[anyio.CancelScope, Batch] = {}  # whose turn each worker that does not rest has or had
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self.single = self.frontier.lane()
@@ -282,6 +284,7 @@ class Turns:
         """Run turns, this one first, until the client closes or the turn at hand is cancelled."""
         run = self._run
         assert run is not None, "start() comes first"
+        running = self._running
         with anyio.CancelScope() as scope:
             while True:
                 batch = fetch.batch
@@ -290,18 +293,27 @@ class Turns:
                     self.release(fetch, fetch.host, CANCELLED)
                     batch.give_up()
                 else:
-                    batch.started(fetch, scope)
+                    running[scope] = batch
+                    batch.started(fetch.host)
                     try:
                         result = await run(fetch)
                     except BaseException as error:
-                        if not batch.broke_off(fetch, error):
+                        if not batch.broke_off(error):
                             raise
                     else:
-                        batch.stopped(fetch, result)
+                        if result is not None:
+                            batch.deliver(result)
                 if scope.cancel_called:
                     break
-                fetch = self._take_own() or await self._rest()
+                fetch = self._take_own() or await self._rest(scope)
+        running.pop(scope, None)
         self.pump()
+
+    def cancel(self, batch: Batch) -> None:
+        """Give up the turns of a list that are being run."""
+        for scope, running in list(self._running.items()):
+            if running is batch:
+                scope.cancel()
 
     def _take_own(self) -> Fetch | None:
         """Take the next turn for this worker; turns that belong to waiting callers are passed on to them."""
@@ -312,7 +324,8 @@ class Turns:
         self._arm()
         return None
 
-    async def _rest(self) -> Fetch:
+    async def _rest(self, scope: anyio.CancelScope) -> Fetch:
+        self._running.pop(scope, None)
         waiter: asyncio.Future[Fetch] = self._loop.create_future()
         self._idle.append(waiter)
         try:
