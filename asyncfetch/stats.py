@@ -5,10 +5,10 @@ Nobody pushes events: the client counts, whoever is interested looks. All counte
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from enum import Enum
+from math import ceil, log
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["HostState", "HostStats", "LatencySketch", "Stats"]
 
 _GROWTH = 1.08
-_PER_LOG = 1.0 / math.log(_GROWTH)
-_MICROSECOND = math.ceil(math.log(1e-6) * _PER_LOG)
+_PER_LOG = 1.0 / log(_GROWTH)
+_MICROSECOND = ceil(log(1e-6) * _PER_LOG)
 
 
 def bucket_of(seconds: float) -> int:
     """Return the bucket of a duration; see `LatencySketch`."""
-    return math.ceil(math.log(seconds) * _PER_LOG) if seconds > 1e-6 else _MICROSECOND
+    return ceil(log(seconds) * _PER_LOG) if seconds > 1e-6 else _MICROSECOND
 
 
 class LatencySketch:
@@ -54,7 +54,7 @@ class LatencySketch:
         count = self.count
         if not count:
             return None
-        rank = max(1, math.ceil(q * count))
+        rank = max(1, ceil(q * count))
         for bucket in sorted(self.buckets):
             rank -= self.buckets[bucket]
             if rank <= 0:
@@ -135,29 +135,11 @@ class HostStats:
         """Results that are ok."""
         return self.done - self.failed
 
-    def count(self, result: Result) -> None:
-        """Count a result that ended here."""
-        _count(result, (self,))
-
     def count_failures(self, code: str, number: int) -> None:
         """Take note that so many of the results that were counted are not ok, each because of `code`."""
         self.failed += number
         self.last_error = code
         self.errors[code] = self.errors.get(code, 0) + number
-
-
-def _count(result: Result, at: Iterable[HostStats]) -> None:
-    response, error, size, bucket = result.response, result.error, 0, None
-    if response is not None:
-        size, ttfb = response.num_bytes, result.timings.ttfb
-        bucket = None if ttfb is None else bucket_of(ttfb)
-    for counters in at:
-        counters.done += 1
-        counters.bytes += size
-        if bucket is not None:
-            counters.latency.buckets[bucket] += 1
-        if error is not None:
-            counters.count_failures(error.code, 1)
 
 
 class Stats:
@@ -229,7 +211,22 @@ class Stats:
 
     def ended(self, host: HostStats | None, result: Result) -> None:
         """Count a result; without a host if its URL names none."""
-        _count(result, (self.total,) if host is None else (self.total, host))
+        total, response, error = self.total, result.response, result.error
+        if host is None:
+            host = HostStats("")
+        total.done += 1
+        host.done += 1
+        if response is not None:
+            size, ttfb = response.num_bytes, result.timings.ttfb
+            total.bytes += size
+            host.bytes += size
+            if ttfb is not None:
+                bucket = bucket_of(ttfb)
+                total.latency.buckets[bucket] += 1
+                host.latency.buckets[bucket] += 1
+        if error is not None:
+            total.count_failures(error.code, 1)
+            host.count_failures(error.code, 1)
 
     def refused(self, host: HostStats | None, code: str, number: int) -> None:
         """Count so many results of a host that `code` ended, and for which nothing was sent."""

@@ -60,10 +60,11 @@ class TestLatencySketch:
 class TestHostStats:
     def test_count_results(self) -> None:
         """Ok and failed, their bytes, codes and latencies."""
-        host = HostStats("h:80", 6)
-        host.count(result(200, size=10, ttfb=0.1))
-        host.count(result(404, size=5, error=StatusError(404), ttfb=0.1))
-        host.count(result(None, error=NameNotFound("no such name")))
+        stats = Stats()
+        host = stats.host("h:80", 6)
+        stats.ended(host, result(200, size=10, ttfb=0.1))
+        stats.ended(host, result(404, size=5, error=StatusError(404), ttfb=0.1))
+        stats.ended(host, result(None, error=NameNotFound("no such name")))
         assert (host.done, host.failed, host.ok, host.bytes) == (3, 2, 1, 15)
         assert host.errors == {"http.4xx": 1, "dns.not_found": 1}
         assert host.last_error == "dns.not_found"
@@ -73,7 +74,7 @@ class TestHostStats:
     def test_a_response_without_latency_has_none(self) -> None:
         """What was not measured is not made up."""
         host = HostStats("h:80")
-        host.count(result(200))
+        Stats().ended(host, result(200))
         assert host.latency.count == 0
 
 
