@@ -95,8 +95,8 @@ class Engine:
         except FetchError as error:
             opened.exchange.discard()
             if is_shortage(error.__cause__):
-                return self._starved(fetch, opened.host, opened.began, error)
-            return self._failed(fetch, opened.host, opened.began, error)
+                return self._starved(fetch, opened.host, error)
+            return self._failed(fetch, opened.host, error)
         except BaseException:
             self.cancel(opened)
             raise
@@ -117,27 +117,27 @@ class Engine:
         return opened
 
     async def _begin(self, fetch: Fetch) -> Opened | Result | None:
-        host, began = fetch.host, monotonic()
+        host = fetch.host
         if fetch.timings.queue is None:
-            fetch.timings.queue = began - fetch.added
+            fetch.timings.queue = fetch.began - fetch.added
             if fetch.batch is not None and fetch.batch.partial is not None:
                 fetch.partial = self._find_beginning(fetch, fetch.batch.partial)
         if not fetch.load:
-            return self._refuse(fetch, host, began)
+            return self._refuse(fetch, host)
         if not fetch.history:
             fetch.attempts += 1
         try:
-            exchange = await self._send(fetch, began)
-            opened = Opened(fetch, exchange, fetch.make_response(exchange), host, began)
+            exchange = await self._send(fetch)
+            opened = Opened(fetch, exchange, fetch.make_response(exchange), host)
             head = exchange.head
             is_plain = head.status < 300 and fetch.partial is None and WISHES not in head.noted
             return opened if is_plain else await self._judge(opened)
         except (FetchError, OutOfDescriptors, OSError) as error:
             if is_shortage(error) or is_shortage(error.__cause__):
-                return self._starved(fetch, host, began, error)
+                return self._starved(fetch, host, error)
             if not isinstance(error, FetchError):  # not of the network, which is translated: a file of our own
                 error = LocalError(f"this machine failed: {error}")
-            return self._failed(fetch, host, began, error)
+            return self._failed(fetch, host, error)
         except BaseException:
             self._turns.release(fetch, host, CANCELLED)
             raise
@@ -156,7 +156,7 @@ class Engine:
         response, exchange = opened.response, opened.exchange
         response.num_bytes = exchange.decoded
         response.wire_bytes = exchange.wire
-        return self._end(opened.fetch, opened.host, opened.began, opened.outcome, response=response)
+        return self._end(opened.fetch, opened.host, opened.outcome, response=response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
         """End a turn whose body failed while somebody was reading it: it is not tried again."""
@@ -164,7 +164,7 @@ class Engine:
         if self._turns.closed:
             error = Cancelled("the client was closed meanwhile")
         outcome = _outcome_of(opened.fetch, error)
-        return self._end(opened.fetch, opened.host, opened.began, outcome, error=error)
+        return self._end(opened.fetch, opened.host, outcome, error=error)
 
     def cancel(self, opened: Opened) -> None:
         """End a turn whose body nobody wants any more."""
@@ -196,7 +196,7 @@ class Engine:
             self._try_again(fetch, opened.host, again, f"http.{status // 100}xx", opened.outcome)
             return None
         assert url is not None, "what is not retried is a redirect here"
-        fetch.timings.total = monotonic() - opened.began
+        fetch.timings.total = monotonic() - fetch.began
         fetch.spent += fetch.timings.total
         fetch.follow_to(url, response)
         self._dress(fetch, opened.host)
@@ -226,10 +226,10 @@ class Engine:
         self._start_over(fetch, opened.host)
         self._turns.again(fetch, 0.0)
 
-    async def _send(self, fetch: Fetch, began: float) -> Exchange:
+    async def _send(self, fetch: Fetch) -> Exchange:
         """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
         request, timeouts = fetch.encode_request(), fetch.timeouts
-        total_at = math.inf if timeouts.total is None else began + timeouts.total - fetch.spent
+        total_at = math.inf if timeouts.total is None else fetch.began + timeouts.total - fetch.spent
         connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
         while True:
             fetch.ip = connection.ip
@@ -284,16 +284,14 @@ class Engine:
         step = next_step(fetch.attempts, "", status, pause, fetch.waited, self._retry, self._random)
         return step if isinstance(step, Again) else None
 
-    def _failed(
-        self, fetch: Fetch, host: str, began: float, error: FetchError, *, as_code: str = ""
-    ) -> Result | None:
+    def _failed(self, fetch: Fetch, host: str, error: FetchError, *, as_code: str = "") -> Result | None:
         """Decide whether an error is tried again, as one with the code `as_code` would be; the result if not."""
         code, outcome = as_code or error.code, _outcome_of(fetch, error)
         step = next_step(fetch.attempts, code, None, None, fetch.waited, self._retry, self._random)
         if isinstance(step, Again):
             self._try_again(fetch, host, step, error.code, outcome)
             return None
-        return self._end(fetch, host, began, outcome, error=error)
+        return self._end(fetch, host, outcome, error=error)
 
     def _try_again(self, fetch: Fetch, host: str, again: Again, code: str, outcome: Outcome) -> None:
         """Queue another attempt; one that the host asked to wait for is none, and the whole host waits with it."""
@@ -323,12 +321,12 @@ class Engine:
             self._hosts.dress(fetch)
             self._pool.watch(fetch.timeouts)
 
-    def _starved(self, fetch: Fetch, host: str, began: float, error: Exception) -> Result | None:
+    def _starved(self, fetch: Fetch, host: str, error: Exception) -> Result | None:
         """No descriptor for a connection or a file: make do with fewer, and let this one wait for another turn."""
         self._pool.make_room()
         if not self._pool.open and self._turns.frontier.in_flight <= 1:  # it is not we who have them
             shortage = LocalError(f"no file descriptor left: {error}")
-            return self._failed(fetch, host, began, shortage, as_code="connect.failed")
+            return self._failed(fetch, host, shortage, as_code="connect.failed")
         self._turns.make_do()
         self._turns.release(fetch, host, CANCELLED)
         if not fetch.history:
@@ -336,23 +334,23 @@ class Engine:
         self._turns.again(fetch, _SHORTAGE_PAUSE)
         return None
 
-    def _refuse(self, fetch: Fetch, host: str, began: float) -> Result:
+    def _refuse(self, fetch: Fetch, host: str) -> Result:
         """End a fetch whose host was given up; nothing is sent."""
         error = HostUnavailable(self._turns.frontier.hosts[host].why_given_up, host=host)
-        return self._end(fetch, host, began, CANCELLED, error=error)
+        return self._end(fetch, host, CANCELLED, error=error)
 
     def _end(
         self,
         fetch: Fetch,
         host: str,
-        began: float,
         outcome: Outcome,
         *,
         response: Response | None = None,
         error: FetchError | None = None,
     ) -> Result:
-        fetch.timings.total = fetch.spent + monotonic() - began
-        self._turns.release(fetch, host, outcome)
+        now = monotonic()
+        fetch.timings.total = fetch.spent + now - fetch.began
+        self._turns.release(fetch, host, outcome, now)
         result = fetch.make_result(response, error)
         if not fetch.for_robots:
             self._turns.stats.ended(fetch.stats, result)

@@ -43,7 +43,6 @@ class Opened(msgspec.Struct, eq=False):
     Attributes:
         fetch, exchange, response: what it is about.
         host: where its place is.
-        began: when its turn did.
         outcome: what its head says to the scheduler.
         sink: where its body goes, or None for memory; made by `Receiver.take`.
     """
@@ -52,7 +51,6 @@ class Opened(msgspec.Struct, eq=False):
     exchange: Exchange
     response: Response
     host: str
-    began: float
     outcome: Outcome = ANSWERED
     sink: Sink | None = None
 

@@ -197,9 +197,9 @@ class Turns:
                 self._employ(fetch)
         self._arm()
 
-    def release(self, fetch: Fetch, host: str, outcome: Outcome) -> None:
-        """Free the places of a turn that is over; `host` is where it went."""
-        now = monotonic()
+    def release(self, fetch: Fetch, host: str, outcome: Outcome, now: float | None = None) -> None:
+        """Free the places of a turn that is over, by now or `now`; `host` is where it went."""
+        now = now or monotonic()
         self.stats.stopped(fetch.stats)
         changed = self.frontier.finished(host, outcome, now, fetch)
         if outcome is ANSWERED and self.frontier.total < self._most:

@@ -94,14 +94,15 @@ class Exchange:
         "wire",
     )
 
+    _decoder: Decoder | None
+    _pieces: Iterator[bytes] | None
+
     def __init__(self, pool: Pool, connection: Connection) -> None:
         self._pool = pool
         self.connection = connection
         self.decoded = self.wire = 0
         self._body: Body | None = None
         self._whole: bytes | None = None
-        self._decoder: Decoder | None = None
-        self._pieces: Iterator[bytes] | None = None
 
     async def begin(
         self, request: bytes, method: str, parser: HeadParser, *, timeouts: Timeouts, total_at: float
@@ -193,6 +194,7 @@ class Exchange:
         """Start to read the body; from here silence and slowness count."""
         connection = self.connection
         connection.expect_body(monotonic())
+        self._decoder = self._pieces = None
         self._body = open_body(connection.reader, self._framing, self._parser, connection.ended_cleanly)
         return self._body
 

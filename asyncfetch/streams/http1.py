@@ -238,7 +238,8 @@ async def read_head(reader: WireReader, parser: HeadParser) -> Head:
         MessageTooLarge: over 256 KiB, or more than 32 interim responses.
         FetchTimeout: a deadline ended the connection.
     """
-    for _ in range(INTERIM_LIMIT + 1):
+    interim = 0
+    while interim <= INTERIM_LIMIT:
         data = await reader.receive()
         block, end, rest = data.partition(b"\r\n\r\n")
         head = parser.recall(block) if end else None
@@ -250,6 +251,7 @@ async def read_head(reader: WireReader, parser: HeadParser) -> Head:
             return head
         if head.status == 101:
             raise MalformedMessage("the server switches protocols (101) although nobody asked")
+        interim += 1
     raise MessageTooLarge(f"more than {INTERIM_LIMIT} interim responses came before the answer")
 
 

@@ -76,20 +76,25 @@ class WireReader(asyncio.StreamReader):
     def feed_data(self, data: Any) -> None:
         """Take what the transport received."""
         self.received += len(data)
+        reading = self._reading
+        if reading is not None and not reading.done():  # who waits has taken all that came before
+            self._reading = None
+            self._come.append(data)
+            reading.set_result(None)
+        else:
+            self._keep(data)
+        if self.on_bytes is not None:
+            self.on_bytes(bytes(data))
+
+    def _keep(self, data: bytes) -> None:
+        """Take what has come while nobody waited for it."""
         if self._come and len(data) < _OWN_PIECE:
             self._join_to_last(data)
         else:
             self._come.append(data)
-        reading = self._reading
-        if reading is not None:
-            self._reading = None
-            if not reading.done():
-                reading.set_result(None)
-        elif self.received - self.consumed > self._most and not self._held_up and self._carrier is not None:
+        if self.received - self.consumed > self._most and not self._held_up and self._carrier is not None:
             self._carrier.pause_reading()
             self._held_up = True
-        if self.on_bytes is not None:
-            self.on_bytes(bytes(data))
         if self.on_surprise is not None:
             self.on_surprise()
 
