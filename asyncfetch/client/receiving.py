@@ -61,7 +61,8 @@ class Receiver:
     def __init__(self, stats: Stats, limits: Limits, flow: Flow | None) -> None:
         self._stats = stats
         self._flow = flow
-        self._limits = limits
+        self._max_body = limits.max_body
+        self._max_streamed = limits.max_streamed
         self._whole_sinks: dict[type, bool] = {type(DISCARD): True}  # of each known kind: is it one?
 
     def take(self, opened: Opened) -> bool:
@@ -71,21 +72,23 @@ class Receiver:
             LocalError: it cannot be saved.
             TypeError: what it is given is no sink.
         """
-        fetch, response = opened.fetch, opened.response
+        fetch = opened.fetch
         if fetch.partial is not None:
             return False
-        sink = opened.sink = self._make_sink(fetch, response)
+        sink = opened.sink = self._make_sink(fetch, opened.response)
         if self._flow is not None or fetch.request.sha256 is not None:
             return False
         if sink is not None and not self._whole_sinks[type(sink)]:
             return False
-        usual = self._limits.max_body if sink is None else self._limits.max_streamed
-        content = opened.exchange.take_whole(usual if fetch.max_body is None else fetch.max_body)
+        most = fetch.max_body
+        if most is None:
+            most = self._max_body if sink is None else self._max_streamed
+        content = opened.exchange.take_whole(most)
         if content is None:
             return False
         self._stats.came(fetch.stats, len(content))
         if sink is None:
-            response.content = content
+            opened.response.content = content
         else:
             self._give_whole(fetch, sink, content)
         return True
@@ -100,7 +103,7 @@ class Receiver:
 
     def accept(self, opened: Opened) -> None:
         """Prepare to read the body piece by piece; as `Exchange.accept`."""
-        self._accept(opened, self._limits.max_streamed)
+        self._accept(opened, self._max_streamed)
 
     def _accept(self, opened: Opened, usual: int | None, begin: int = 0) -> None:
         """Prepare to read the body, of the usual size at most or what its request says; as `Exchange.accept`."""
@@ -126,7 +129,7 @@ class Receiver:
             rest = fetch.rest if response.status_code == _PARTIAL_CONTENT else None
             sink = await self._take_sink(fetch, fetch.partial, response, rest)
         if sink is None:
-            self._accept(opened, self._limits.max_body)
+            self._accept(opened, self._max_body)
             response.content = content = await opened.exchange.read_all()
             check_content(content, fetch.expected_digest(response))
         else:
@@ -168,7 +171,7 @@ class Receiver:
     async def _pour(self, opened: Opened, sink: Sink, rest: Rest | None) -> None:
         fetch, response = opened.fetch, opened.response
         try:
-            self._accept(opened, self._limits.max_streamed, begin=0 if rest is None else rest.begin)
+            self._accept(opened, self._max_streamed, begin=0 if rest is None else rest.begin)
             await pour(opened.exchange, sink, fetch.expected_digest(response))
         except OSError as error:
             await abort(sink)

@@ -95,13 +95,12 @@ class HeadParser:
     too much: what is common is soon learnt again.
     """
 
-    __slots__ = ("_fields", "_noted", "_starts")
+    __slots__ = ("_fields", "_starts")
 
     def __init__(self) -> None:
         self._starts: dict[bytes, tuple[int, int, bytes]] = {}
-        self._fields: dict[bytes, tuple[bytes, bytes]] = {}
-        # of the lines in `_fields` that are noted: the name in lower case, and the value
-        self._noted: dict[bytes, tuple[bytes, list[bytes]]] = {}
+        # of each line: the field; the key under which it is noted, if it is; and then the value, in a list
+        self._fields: dict[bytes, tuple[tuple[bytes, bytes], bytes | None, list[bytes]]] = {}
 
     def recall(self, block: bytes) -> Head | None:
         """Return what a head says whose every line has been parsed before, or None; `parse` knows the others.
@@ -111,14 +110,20 @@ class HeadParser:
         """
         lines = block.split(b"\r\n")
         start = self._starts.get(lines.pop(0))
-        known = self._noted
-        marks = list(filter(known.__contains__, lines))
-        noted = dict(map(known.__getitem__, marks))
-        try:
-            fields = list(map(self._fields.__getitem__, lines))
-        except KeyError:
+        if start is None or len(lines) > FIELDS_LIMIT:
             return None
-        if start is None or len(noted) != len(marks) or len(fields) > FIELDS_LIMIT:
+        remembered = self._fields
+        fields: list[tuple[bytes, bytes]] = []
+        noted: dict[bytes, list[bytes]] = {}
+        try:
+            for line in lines:
+                field, key, value = remembered[line]
+                fields.append(field)
+                if key is not None:
+                    if key in noted:
+                        return None
+                    noted[key] = value
+        except KeyError:
             return None
         return Head(start, fields, noted)
 
@@ -147,9 +152,8 @@ class HeadParser:
         """
         fields: list[tuple[bytes, bytes]] = []
         for line in lines:
-            field = self._fields.get(line)
-            if field is not None:
-                key = self._noted[line][0] if line in self._noted else None
+            if line in self._fields:
+                field, key, _ = self._fields[line]
             elif line.startswith(_FOLDS):
                 noted.clear()
                 return self.parse_fields(_unfold(lines), noted)
@@ -187,10 +191,7 @@ class HeadParser:
         if len(line) <= _REMEMBERED_UP_TO:
             if len(self._fields) >= _REMEMBERED_AT_MOST:
                 self._fields.clear()
-                self._noted.clear()
-            self._fields[line] = field
-            if key:
-                self._noted[line] = (key, [field[1]])
+            self._fields[line] = (field, key, [field[1]])
         return field, key
 
 
