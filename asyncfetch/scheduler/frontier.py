@@ -327,7 +327,7 @@ class Frontier(Generic[T]):
             self._pace.start(now)
         if host.queues > 1 or host.called is not None:
             self._pass_on(queue, host, now)
-        if not queue:
+        if not (queue.fresh or queue.again):
             self._remove(queue)
         return turn
 

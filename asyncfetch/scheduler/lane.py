@@ -73,31 +73,33 @@ class Queue(Link):
 
     Attributes:
         ring: where it is: its lane's `ready` or `called`, or its host's `line`.
+        fresh: the turns that have not come again, dropped ones included.
+        again: those that have; None as long as none has.
     """
 
-    __slots__ = ("_again", "_dead", "_fresh", "host", "lane", "ring")
+    __slots__ = ("_dead", "again", "fresh", "host", "lane", "ring")
 
     def __init__(self, lane: Lane, host: QueuedHost, ring: Ring[Queue]) -> None:
         self.lane = lane
         self.host = host
         self.ring = ring
-        self._fresh: deque[Any] = deque()
-        self._again: deque[Any] | None = None
+        self.fresh: deque[Any] = deque()
+        self.again: deque[Any] | None = None
         self._dead = 0
         ring.join(self)
 
     def push(self, turn: Turn, front: bool) -> None:
         """Put a turn behind the others, or in front behind the others that came again."""
         if not front:
-            self._fresh.append(turn)
-        elif self._again is None:
-            self._again = deque((turn,))
+            self.fresh.append(turn)
+        elif self.again is None:
+            self.again = deque((turn,))
         else:
-            self._again.append(turn)
+            self.again.append(turn)
 
     def pop(self) -> Any:
         """Take the first turn out; there is one."""
-        turns = self._again or self._fresh
+        turns = self.again or self.fresh
         turn = turns.popleft()
         if self._dead:
             self.trim()
@@ -107,30 +109,25 @@ class Queue(Link):
         """Count one turn that was dropped; it goes when it is first, or when half of a long queue is dropped."""
         self._dead += 1
         self.trim()
-        if self._dead > _DEAD_WORTH_CLEARING and 2 * self._dead > len(self._fresh) + len(self._again or ()):
-            self._fresh = deque(turn for turn in self._fresh if not turn.dropped)
-            self._again = deque(turn for turn in self._again or () if not turn.dropped)
+        if self._dead > _DEAD_WORTH_CLEARING and 2 * self._dead > len(self.fresh) + len(self.again or ()):
+            self.fresh = deque(turn for turn in self.fresh if not turn.dropped)
+            self.again = deque(turn for turn in self.again or () if not turn.dropped)
             self._dead = 0
 
     def trim(self) -> None:
         """Let dropped turns go until the first one is alive."""
-        for turns in (self._again, self._fresh):
+        for turns in (self.again, self.fresh):
             while turns and turns[0].dropped:
                 turns.popleft()
                 self._dead -= 1
 
     def turns(self) -> list[Any]:
         """Everything that is alive, in order."""
-        return [turn for turns in (self._again or (), self._fresh) for turn in turns if not turn.dropped]
-
-    @property
-    def fresh(self) -> int:
-        """How many turns have not come again, dropped ones included."""
-        return len(self._fresh)
+        return [turn for turns in (self.again or (), self.fresh) for turn in turns if not turn.dropped]
 
     def cut(self, keep: int) -> list[Any]:
         """Take out the fresh turns beyond the first `keep`, 1 or more, and give back those that are alive."""
-        beyond = [self._fresh.pop() for _ in range(len(self._fresh) - keep)]
+        beyond = [self.fresh.pop() for _ in range(len(self.fresh) - keep)]
         alive = [turn for turn in reversed(beyond) if not turn.dropped]
         self._dead -= len(beyond) - len(alive)
         return alive
@@ -142,7 +139,7 @@ class Queue(Link):
         ring.join(self)
 
     def __bool__(self) -> bool:
-        return bool(self._fresh or self._again)
+        return bool(self.fresh or self.again)
 
 
 class Lane(Link):
@@ -221,7 +218,7 @@ class Lane(Link):
         """
         turns: list[Any] = []
         for key, queue in self.queues.items():
-            if queue.fresh > keep and key not in spared:
+            if len(queue.fresh) > keep and key not in spared:
                 turns += queue.cut(keep)
         for turn in turns:
             turn.ticket = UNQUEUED

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+import msgspec
+
 from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLarge, shown
 from asyncfetch.streams.wire import WireReader
 
@@ -58,7 +60,7 @@ _KEYS = {name: name for name in _FRAMING_FIELDS | _DESCRIBING_FIELDS} | dict.fro
 # --- RFC 9112 sections 4 and 5: the head of a response
 
 
-class Head:
+class Head(msgspec.Struct, eq=False):
     """Status line and fields of one response.
 
     Attributes:
@@ -70,17 +72,11 @@ class Head:
             says how it wants to be asked (Retry-After, RateLimit and their kin) are together under `WISHES`.
     """
 
-    __slots__ = ("fields", "minor", "noted", "reason", "status")
-
-    def __init__(
-        self,
-        start: tuple[int, int, bytes],
-        fields: list[tuple[bytes, bytes]],
-        noted: dict[bytes, list[bytes]],
-    ) -> None:
-        self.minor, self.status, self.reason = start
-        self.fields = fields
-        self.noted = noted
+    minor: int
+    status: int
+    reason: bytes
+    fields: list[tuple[bytes, bytes]]
+    noted: dict[bytes, list[bytes]]
 
     @property
     def content_encoding(self) -> list[bytes] | None:
@@ -125,7 +121,7 @@ class HeadParser:
                     noted[key] = value
         except KeyError:
             return None
-        return Head(start, fields, noted)
+        return Head(*start, fields, noted)
 
     def parse(self, block: bytes) -> Head:
         """Parse a head (RFC 9112 sections 4 and 5), given without the empty line that ends it.
@@ -138,7 +134,7 @@ class HeadParser:
         first = lines.pop(0)
         start = self._starts.get(first) or self._learn_start(first)
         noted: dict[bytes, list[bytes]] = {}
-        return Head(start, self.parse_fields(lines, noted), noted)
+        return Head(*start, self.parse_fields(lines, noted), noted)
 
     def parse_fields(self, lines: list[bytes], noted: dict[bytes, list[bytes]]) -> list[tuple[bytes, bytes]]:
         """Parse field lines (RFC 9112 section 5).

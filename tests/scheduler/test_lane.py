@@ -40,7 +40,7 @@ def test_a_queue_gives_what_is_alive_in_order(steps: list[tuple[str, int]]) -> N
                 queue.bury()
         assert queue.turns() == again + fresh
         assert bool(queue) == bool(again or fresh)
-        assert queue._dead == len(queue._fresh) + len(queue._again or ()) - len(again + fresh)
+        assert queue._dead == len(queue.fresh) + len(queue.again or ()) - len(again + fresh)
 
 
 def test_dropped_turns_are_not_kept_for_long() -> None:
@@ -55,7 +55,7 @@ def test_dropped_turns_are_not_kept_for_long() -> None:
             turn.dropped = True
             queue.bury()
         alive = 2 + number // 3
-        assert len(queue._fresh) + len(queue._again or ()) == alive + queue._dead <= 2 * alive + 65
+        assert len(queue.fresh) + len(queue.again or ()) == alive + queue._dead <= 2 * alive + 65
     assert len(queue.turns()) == 1 + 3334
 
 
