@@ -220,11 +220,12 @@ class Batch:
         stats.refused(stats.hosts.get(host), why.code, len(results))
         self._outstanding -= len(results)
         self._results.extend([(result, 0) for result in results])
-        self._have_come()
+        self._notify()
 
     @property
     def _is_full(self) -> bool:
-        return len(self._results) >= self._limits.buffered or self._result_bytes >= self._limits.buffered_bytes
+        limits = self._limits
+        return len(self._results) >= limits.buffered or self._result_bytes >= limits.buffered_bytes
 
     # --- from the workers
 
@@ -253,12 +254,6 @@ class Batch:
         self._result_bytes += size
         self._outstanding -= 1
         self._results.append((result, size))
-        self._have_come()
-
-    def _have_come(self) -> None:
-        """Hold the list back if too many results are there now, and wake who waits for them."""
-        if self._is_full:
-            self._turns.frontier.pause(self.lane)
         self._notify()
 
     def deliver_unsent(self, result: Result, host: str) -> None:
@@ -319,7 +314,9 @@ class Batch:
             raise failure
 
     def _notify(self) -> None:
-        """Wake who waits for a result, and at the end who waits for that."""
+        """Hold the list back if too many results are there; wake who waits for one, and at the end who does for that."""
+        if self._is_full:
+            self._turns.frontier.pause(self.lane)
         consumer = self._consumer
         if consumer is not None:
             self._consumer = None
