@@ -63,7 +63,7 @@ class Request(msgspec.Struct):
         return f"Request({redacted(self.url)!r}, index={self.index}, method={self.method!r}, headers={names})"
 
 
-class Timings(msgspec.Struct, omit_defaults=True):
+class Timings(msgspec.Struct, omit_defaults=True, gc=False):
     """Seconds of each phase; None where there was none (a reused connection has no `connect`).
 
     The name is looked up before the first turn, as a rule: then `dns` is a part of `queue`, and not of `total`.
@@ -127,6 +127,7 @@ class Response(msgspec.Struct, eq=False, weakref=True):
         wire_bytes: body bytes received as sent, framing not counted.
         noted: values of the fields that frame or describe a response, by lower-case name, as the parser has noted
             them, not to be changed; None of a response that was not parsed.
+        body: the whole decoded body, if it is in memory.
     """
 
     url: str
@@ -142,7 +143,7 @@ class Response(msgspec.Struct, eq=False, weakref=True):
     wire_bytes: int = 0
     stream: BodyStream | None = None
     noted: dict[bytes, list[bytes]] | None = None
-    _content: bytes | None = None
+    body: bytes | None = None
     _headers: CIMultiDictProxy[str] | None = None
 
     def field(self, name: bytes) -> bytes | None:
@@ -171,22 +172,22 @@ class Response(msgspec.Struct, eq=False, weakref=True):
             RuntimeError: it is not in memory: it is to be read from a stream, or was not kept (that of a redirect,
                 or one that went into a sink).
         """
-        if self._content is None:
+        if self.body is None:
             raise RuntimeError(
                 "the body was not kept"
                 if self.stream is None
                 else "the body is not in memory: it is streamed; use aiter_bytes() or aread()"
             )
-        return self._content
+        return self.body
 
     @content.setter
     def content(self, value: bytes) -> None:
-        self._content = value
+        self.body = value
 
     @property
     def has_content(self) -> bool:
         """Whether the body is in memory."""
-        return self._content is not None
+        return self.body is not None
 
     @property
     def encoding(self) -> str:
@@ -256,7 +257,7 @@ class Response(msgspec.Struct, eq=False, weakref=True):
             FetchError: the body did not come whole.
             RuntimeError: the body was not kept, has been given out to its end, or its stream is closed.
         """
-        if self._content is None and self.stream is not None:
+        if self.body is None and self.stream is not None:
             return aiter(self.stream)
         return _in_one_piece(self.content)
 
@@ -267,11 +268,11 @@ class Response(msgspec.Struct, eq=False, weakref=True):
             FetchError: the body did not come whole.
             RuntimeError: as `aiter_bytes`, or a part of the body has been given out by it already.
         """
-        if self._content is None:
+        if self.body is None:
             if self.num_bytes:
                 raise RuntimeError("a part of the body has been given out already; go on with aiter_bytes()")
-            self._content = b"".join([chunk async for chunk in self.aiter_bytes()])
-        return self._content
+            self.body = b"".join([chunk async for chunk in self.aiter_bytes()])
+        return self.body
 
     def __repr__(self) -> str:
         return f"<Response [{self.status_code} {self.reason_phrase}]>".replace(" ]", "]")

@@ -99,7 +99,7 @@ def _plain_origin(text: str) -> Origin | None:
     return Origin(scheme, authority)
 
 
-class Url(msgspec.Struct, eq=False):
+class Url(msgspec.Struct, eq=False, gc=False):
     """An http or https URL.
 
     Attributes:

@@ -222,7 +222,6 @@ class Batch:
         self._results.extend([(result, 0) for result in results])
         self._notify()
 
-    @property
     def _is_full(self) -> bool:
         limits = self._limits
         return len(self._results) >= limits.buffered or self._result_bytes >= limits.buffered_bytes
@@ -250,7 +249,7 @@ class Batch:
         if result.error is not None:
             _drop_traceback(result.error)
         response = result.response
-        size = response.num_bytes if response is not None and response.has_content else 0
+        size = response.num_bytes if response is not None and response.body is not None else 0
         self._result_bytes += size
         self._outstanding -= 1
         self._results.append((result, size))
@@ -302,7 +301,7 @@ class Batch:
     def _pop(self) -> Result:
         result, size = self._results.popleft()
         self._result_bytes -= size
-        if self.lane.paused and len(self._results) <= self._limits.buffered // 2 and not self._is_full:
+        if self.lane.paused and len(self._results) <= self._limits.buffered // 2 and not self._is_full():
             self._turns.frontier.resume(self.lane)
             self._turns.pump()
             self._window.wake()
@@ -314,8 +313,8 @@ class Batch:
             raise failure
 
     def _notify(self) -> None:
-        """Hold the list back if too many results are there; wake who waits for one, and at the end who does for that."""
-        if self._is_full:
+        """Hold the list back if too many results are there; wake who waits for one, or at last for the end."""
+        if self._is_full():
             self._turns.frontier.pause(self.lane)
         consumer = self._consumer
         if consumer is not None:

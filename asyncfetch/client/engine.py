@@ -156,7 +156,7 @@ class Engine:
         response, exchange = opened.response, opened.exchange
         response.num_bytes = exchange.decoded
         response.wire_bytes = exchange.wire
-        return self._end(opened.fetch, opened.host, opened.outcome, response=response)
+        return self._end(opened.fetch, opened.host, opened.outcome, response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
         """End a turn whose body failed while somebody was reading it: it is not tried again."""
@@ -237,9 +237,7 @@ class Engine:
             try:
                 if self._trace is not None:
                     self._trace.sent(request)
-                await exchange.begin(
-                    request, fetch.request.method, self._parser, timeouts=timeouts, total_at=total_at
-                )
+                await exchange.begin(request, fetch.request.method, self._parser, timeouts, total_at)
             except StaleConnection:
                 exchange.discard()
                 connection = await self._connect(fetch, total_at)
@@ -344,7 +342,6 @@ class Engine:
         fetch: Fetch,
         host: str,
         outcome: Outcome,
-        *,
         response: Response | None = None,
         error: FetchError | None = None,
     ) -> Result:

@@ -341,16 +341,16 @@ class Fetch(Turn, eq=False, kw_only=True):
         if error is not None and not error.url:
             error.url = redacted(self.request.url)
         return Result(
-            index=self.index,
-            request=self.request,
-            response=response,
-            error=error,
-            attempts=self.attempts,
-            timings=self.timings,
-            ip=self.ip,
-            redirects=[hop.url for hop in self.history] if self.history else [],
-            ended=time.time(),
-            sink=self.partial.sink if self.partial is not None and error is not None else self.sink,
+            self.index,
+            self.request,
+            response,
+            error,
+            self.attempts,
+            self.timings,
+            self.ip,
+            [hop.url for hop in self.history] if self.history else [],
+            time.time(),
+            self.partial.sink if self.partial is not None and error is not None else self.sink,
         )
 
 

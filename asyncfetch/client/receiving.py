@@ -88,7 +88,7 @@ class Receiver:
             return False
         self._stats.came(fetch.stats, len(content))
         if sink is None:
-            opened.response.content = content
+            opened.response.body = content
         else:
             self._give_whole(fetch, sink, content)
         return True
@@ -130,7 +130,7 @@ class Receiver:
             sink = await self._take_sink(fetch, fetch.partial, response, rest)
         if sink is None:
             self._accept(opened, self._max_body)
-            response.content = content = await opened.exchange.read_all()
+            response.body = content = await opened.exchange.read_all()
             check_content(content, fetch.expected_digest(response))
         else:
             await self._pour(opened, sink, rest)

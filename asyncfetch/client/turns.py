@@ -183,7 +183,6 @@ class Turns:
 
     # --- giving out
 
-    @property
     def has_room(self) -> bool:
         """Whether a global place is free."""
         return self.frontier.in_flight < self.frontier.total
@@ -227,7 +226,7 @@ class Turns:
             if fetch.is_named or not fetch.load or not self._names.holds(fetch):
                 self.stats.started(fetch.stats)
                 return fetch
-        if self.starving and self.has_room:
+        if self.starving and self.has_room():
             for wake in self.starving:
                 wake()
         return None
@@ -303,8 +302,8 @@ class Turns:
                     else:
                         if result is not None:
                             batch.deliver(result)
-                if scope.cancel_called:
-                    break
+                    if scope not in running:
+                        break
                 fetch = self._take_own() or await self._rest(scope)
         running.pop(scope, None)
         self.pump()
@@ -313,6 +312,7 @@ class Turns:
         """Give up the turns of a list that are being run."""
         for scope, running in list(self._running.items()):
             if running is batch:
+                del self._running[scope]
                 scope.cancel()
 
     def _take_own(self) -> Fetch | None:

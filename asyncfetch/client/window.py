@@ -90,7 +90,7 @@ class Window:
         """Let an entry wait for its turn."""
         self._added += 1
         self._turns.add(fetch)
-        if self.lane.has_next and self._turns.has_room:  # nothing may go if its host is full: the usual case
+        if self.lane.has_next() and self._turns.has_room():  # nothing may go if its host is full: the usual case
             self._turns.pump()
 
     def puts_away(self, host: str) -> bool:
@@ -187,7 +187,7 @@ class Window:
     @property
     def _reads_on(self) -> bool:
         """Whether a full window is of no use: places are free, and nothing in it may go now."""
-        if not self._may_overflow or self.lane.has_next or not self._turns.has_room:
+        if not self._may_overflow or self.lane.has_next() or not self._turns.has_room():
             return False
         return self.lane.queued < 2 * self._queued
 
@@ -235,7 +235,7 @@ class Window:
             if have_ended and self.lane.paused:
                 self._held_up.add(host)
                 return
-        if self._turns.has_room:
+        if self._turns.has_room():
             self._turns.pump()
 
     def _bring_some_back(self, host: str, overflow: Overflow) -> bool:

@@ -124,7 +124,7 @@ class Frontier(Generic[T]):
         """Let a paused lane take turns again; a closed one stays as it is."""
         if lane.paused and not lane.closed:
             lane.paused = False
-            if lane.has_next:
+            if lane.has_next():
                 self._list(lane)
 
     def close(self, lane: Lane) -> list[T]:
@@ -145,7 +145,7 @@ class Frontier(Generic[T]):
             turn.ticket = UNQUEUED
         return turns
 
-    def add(self, turn: T, *, front: bool = False) -> None:
+    def add(self, turn: T, front: bool = False) -> None:
         """Queue a turn for its host, in its lane; `front` is for one that comes again.
 
         A turn that was dropped, or whose lane is closed, is dropped here and never comes out.
@@ -302,7 +302,7 @@ class Frontier(Generic[T]):
         queue.ring.leave(queue)
         del lane.queues[host.key]
         host.queues -= 1
-        if lane.listed and not lane.has_next:
+        if lane.listed and not lane.has_next():
             self._unlist(lane)
         if host.called is queue:
             host.called = None
@@ -346,7 +346,7 @@ class Frontier(Generic[T]):
         if host.called is queue:
             host.called = None
             host.line.first = queue
-        if not lane.has_next:
+        if not lane.has_next():
             self._unlist(lane)
 
     def _call(self, host: QueuedHost) -> None:

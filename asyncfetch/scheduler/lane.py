@@ -225,7 +225,6 @@ class Lane(Link):
         self.queued -= len(turns)
         return turns
 
-    @property
     def has_next(self) -> bool:
         """Whether some queue is in one of its rings."""
         return self.ready.first is not None or self.called.first is not None

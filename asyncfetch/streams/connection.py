@@ -144,13 +144,12 @@ class Connection(Deadlines):
         if self.on_lost is not None:
             self.on_lost(self)
 
-    @property
     def is_quiet(self) -> bool:
         """Whether nothing has come that was not read, no end either: not even to this machine's kernel.
 
         Another request may be sent on such a connection only: whatever is there would pass for its answer.
         """
-        return not self.is_lost and self.reader.is_quiet and not self._has_news()
+        return not self.is_lost and self.reader.is_quiet() and not self._has_news()
 
     @property
     def ssl_object(self) -> ssl.SSLObject | None:

@@ -105,7 +105,7 @@ class Exchange:
         self._whole: bytes | None = None
 
     async def begin(
-        self, request: bytes, method: str, parser: HeadParser, *, timeouts: Timeouts, total_at: float
+        self, request: bytes, method: str, parser: HeadParser, timeouts: Timeouts, total_at: float
     ) -> None:
         """Send the request and read the head of its response.
 

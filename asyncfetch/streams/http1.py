@@ -60,7 +60,7 @@ _KEYS = {name: name for name in _FRAMING_FIELDS | _DESCRIBING_FIELDS} | dict.fro
 # --- RFC 9112 sections 4 and 5: the head of a response
 
 
-class Head(msgspec.Struct, eq=False):
+class Head(msgspec.Struct, eq=False, gc=False):
     """Status line and fields of one response.
 
     Attributes:

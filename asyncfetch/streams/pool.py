@@ -100,7 +100,7 @@ class Pool:
         if last is not None:
             if last.origin.name != origin.name:
                 self._shelve(last)
-            elif last.is_quiet:
+            elif last.is_quiet():
                 self._last = None
                 self._lend(last)
                 return last
@@ -111,7 +111,7 @@ class Pool:
             if not waiting:
                 del self._idle[origin.name]
             del self._by_age[connection]
-            if connection.is_quiet:
+            if connection.is_quiet():
                 self._in_use.add(connection)
                 self._lend(connection)
                 return connection
@@ -152,7 +152,7 @@ class Pool:
     def release(self, connection: Connection) -> None:
         """Take a connection back after a complete exchange that allows another one."""
         reader = connection.reader
-        if self._closed or connection.is_lost or not reader.is_quiet:
+        if self._closed or connection.is_lost or not reader.is_quiet():
             self.finish(connection)
             return
         connection.served += 1

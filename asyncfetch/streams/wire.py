@@ -172,7 +172,6 @@ class WireReader(asyncio.StreamReader):
         """Give bytes back: the next `receive` returns them."""
         self.pending = data
 
-    @property
     def is_quiet(self) -> bool:
         """Whether nothing is there to be read, and nothing, not even an end or a deadline, has come."""
         return self.received == self.consumed and not (self.pending or self.ended or self.expired)

@@ -215,7 +215,7 @@ class Model:
         listed = list(frontier._lanes)
         rings: list[Queue] = [queue for host in frontier.hosts.values() for queue in host.line]
         for lane in self.lanes:
-            assert lane.listed == (lane in listed) == (not lane.paused and lane.has_next)
+            assert lane.listed == (lane in listed) == (not lane.paused and lane.has_next())
             assert not (lane.paused and lane.called.first)
             rings += [*lane.ready, *lane.called]
             assert all(queue.host.called is queue for queue in lane.called)

@@ -63,7 +63,7 @@ def test_called_and_ready_queues_are_served_alternately() -> None:
     """Neither ring of a lane can keep the other waiting."""
     lane = Lane()
     assert lane.next_queue() is None
-    assert not lane.has_next
+    assert not lane.has_next()
     ready = queue_of(lane, "a:80")
     assert lane.next_queue() is ready
     called = queue_of(lane, "b:80")
@@ -71,7 +71,7 @@ def test_called_and_ready_queues_are_served_alternately() -> None:
     assert [lane.next_queue() for _ in range(4)] == [called, ready, called, ready]
     ready.ring.leave(ready)
     assert [lane.next_queue() for _ in range(2)] == [called, called]
-    assert lane.has_next
+    assert lane.has_next()
 
 
 def test_a_lane_says_what_it_is() -> None:

@@ -45,7 +45,7 @@ async def read_message(reader: WireReader, method: str) -> Message:
         assert piece or body.complete
         pieces.append(piece)
     assert await body.read() == b""
-    return Message(head.status, b"".join(pieces), may_persist(head) and reader.is_quiet)
+    return Message(head.status, b"".join(pieces), may_persist(head) and reader.is_quiet())
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_whole_message(loop: asyncio.AbstractEventLoop, name: str) -> None:
         reader.feed_data(raw)
         reader.set_exception(ConnectionResetError())
         assert feed_by_hand(reader, read_message(reader, method), [], None).content == content
-        assert not reader.is_quiet
+        assert not reader.is_quiet()
 
 
 @pytest.mark.parametrize("name", WHOLE)
@@ -427,7 +427,7 @@ async def test_many_tiny_chunks_let_others_run() -> None:
     await other
     assert b"".join(pieces) == content
     assert len(turns) >= 9
-    assert not reader.is_quiet
+    assert not reader.is_quiet()
 
 
 def test_tiny_chunks_take_memory_like_their_bytes(loop: asyncio.AbstractEventLoop) -> None:
@@ -456,7 +456,7 @@ async def test_a_body_that_is_not_wanted_is_not_read() -> None:
     assert await body.read() == b"hello"
     assert body.complete
     assert reader.pending == b", stray"
-    assert not reader.is_quiet
+    assert not reader.is_quiet()
 
 
 @pytest.mark.parametrize("kind", ["length", "chunked", "until close"])

@@ -43,7 +43,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def quiet_and_starving(reader: WireReader) -> tuple[bool, bool]:
-    return reader.is_quiet, reader.is_starving
+    return reader.is_quiet(), reader.is_starving
 
 
 async def test_reset_after_a_whole_message_is_a_success(fault_server: FaultServer) -> None:
@@ -56,7 +56,7 @@ async def test_reset_after_a_whole_message_is_a_success(fault_server: FaultServe
         body = LengthBody(reader, 5)
         assert await body.read() == b"hello"
         assert body.complete
-        assert not reader.is_quiet
+        assert not reader.is_quiet()
         assert await reader.receive() == b""
 
 
@@ -81,7 +81,7 @@ async def test_deadline_is_raised_after_what_was_buffered(fault_server: FaultSer
         await until(lambda: reader.received == len(HELLO))
         reader.expired = ReadTimeout("no byte")
         transport.abort()
-        assert not reader.is_quiet
+        assert not reader.is_quiet()
         await until(lambda: reader.ended)
         assert await reader.receive() == HELLO
         with pytest.raises(ReadTimeout):
@@ -137,7 +137,7 @@ async def test_end_is_not_quiet(fault_server: FaultServer) -> None:
         await until(lambda: reader.ended)
         await reader.receive()
         assert reader.received == reader.consumed
-        assert not reader.is_quiet
+        assert not reader.is_quiet()
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ async def test_surprise_is_told_at_once(fault_server: FaultServer, answer: Scrip
         reader.on_surprise = told.set
         async with asyncio.timeout(5):
             await told.wait()
-        assert not reader.is_quiet
+        assert not reader.is_quiet()
 
 
 async def test_every_byte_is_shown(fault_server: FaultServer) -> None:
@@ -244,7 +244,7 @@ async def test_pieces_pass_as_they_came() -> None:
     reader.feed_data(second)
     assert await reader.receive() is first
     assert await reader.receive() is second
-    assert reader.is_quiet
+    assert reader.is_quiet()
 
 
 async def test_a_drip_that_nobody_takes_is_joined() -> None:
@@ -256,7 +256,7 @@ async def test_a_drip_that_nobody_takes_is_joined() -> None:
     rest = await reader.receive()
     assert isinstance(rest, bytes)
     assert rest == bytes(at % 256 for at in range(1, 5000))
-    assert reader.is_quiet
+    assert reader.is_quiet()
 
 
 async def test_reading_goes_on_after_a_wait_was_cancelled() -> None:
