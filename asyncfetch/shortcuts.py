@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import TypedDict, Unpack
 
 from asyncfetch.client import Client
-from asyncfetch.client.batch import Source
+from asyncfetch.client.feeding import Source
 from asyncfetch.client.hosts import HostTable
 from asyncfetch.result import HeaderTypes, Request, Response, Result
 from asyncfetch.settings import Limits, Network, Politeness, Redirects, Retry, Timeouts, TLSSettings

@@ -10,10 +10,9 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
-import anyio
-
+from asyncfetch.client.feeding import Feeder
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.making import Maker, locate
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
@@ -25,11 +24,7 @@ from asyncfetch.result import Request, Result
 from asyncfetch.settings import Limits
 from asyncfetch.url import redacted
 
-__all__ = ["Batch", "Source"]
-
-Source = Iterable[str | Request] | AsyncIterable[str | Request]
-
-_CLOSING = 1.0  # seconds that a source has to close itself
+__all__ = ["Batch"]
 
 
 class Batch:
@@ -38,6 +33,7 @@ class Batch:
     Attributes:
         lane: its queue in the scheduler.
         started: to be called with the host of each turn that is run; see `Window.started`.
+        feeder: gives it what its source gives.
         sink: where bodies go, or None for memory.
         partial: finds the beginnings of bodies that an earlier program has kept.
         stopping: nothing new of it is started any more.
@@ -62,9 +58,10 @@ class Batch:
             maker: makes the fetches of its entries.
             on_done: called once, when no more results can come.
         """
-        self._window = Window(turns, limits, restore=self._restore, refuse=self._refuse, on_failure=self.fail)
+        self._window = Window(turns, limits, restore=self._restore, refuse=self.refuse, on_failure=self.fail)
         self.lane = self._window.lane
         self.started = self._window.started
+        self.feeder = Feeder(self, self._window, turns, maker)
         self.sink = sink
         self.partial: PartialFactory | None = None
         self.stopping = False
@@ -76,113 +73,22 @@ class Batch:
         self._on_done = on_done
         self._results: deque[tuple[Result, int]] = deque()  # each with the size of its body in memory
         self._result_bytes = 0
-        self._count = 0
         self._outstanding = 0
         self._source_ended = False
         self._failure: Exception | None = None
         self._done = asyncio.Event()
         self._consumer: asyncio.Future[None] | None = None
-        self._feeding: asyncio.Task[None] | None = None
 
     # --- from the source
-
-    async def feed(self, source: Source) -> None:
-        """Queue what the source gives, as far as the window allows, until it ends, fails or is not wanted any more.
-
-        Then the source is closed, if it is a generator. What it raises goes to the consumer, after the results of
-        what it gave before. Its task is shielded, so that a source that is called off (by `stop`, also when the
-        client closes) has its time to close what it holds.
-        """
-        self._feeding = asyncio.current_task()
-        try:
-            with anyio.CancelScope(shield=True):
-                if self.stopping:
-                    return
-                if isinstance(source, AsyncIterable):
-                    await self._feed_async(source)
-                else:
-                    await self._feed_sync(source)
-        except asyncio.CancelledError as error:
-            if is_cancelled():
-                if not self.stopping:
-                    raise
-            else:
-                self._keep(wrap_cancelled(error, "source"))
-        except Exception as error:
-            self._keep(error)
-        finally:
-            self._feeding = None
-            self.end_source()
 
     def end_source(self) -> None:
         """Take note that the source gives nothing more."""
         self._source_ended = True
         self._notify()
 
-    async def _feed_async(self, source: AsyncIterable[str | Request]) -> None:
-        entries = aiter(source)
-        try:
-            async for entry in entries:
-                if self.stopping:
-                    break
-                if self._enqueue(entry):
-                    await self._window.breathe()
-        finally:
-            if isinstance(entries, AsyncGenerator):
-                async with asyncio.timeout(_CLOSING):
-                    await entries.aclose()
-
-    async def _feed_sync(self, source: Iterable[str | Request]) -> None:
-        entries = iter(source)
-        try:
-            for entry in entries:
-                if self.stopping:
-                    break
-                if self._enqueue(entry):
-                    await self._window.breathe()
-        finally:
-            if isinstance(entries, Generator):
-                entries.close()
-
-    def _enqueue(self, entry: str | Request) -> bool:
-        """Queue one entry; say whether it is time to let others go on.
-
-        Raises:
-            TypeError: the entry is neither a URL nor a Request.
-            LocalError: it cannot be kept; the list has been stopped.
-        """
-        request = entry if type(entry) is Request else self._as_request(entry)
-        self._count += 1
-        index = request.index or self._count
-        window, turns = self._window, self._turns
-        why: InvalidURL | HostUnavailable | None = None
-        fetch: Fetch | None = None
-        try:
-            url = locate(request)
-            host = url.origin.key
-            if turns.unavailable:
-                why = turns.unavailability(host)
-            is_next = why is None and not window.puts_away(host)
-            if is_next or not self._maker.is_plain(request):  # what it brings along is checked at once in any case
-                fetch = self._maker.make(self.lane, request, index, url, self)
-        except InvalidURL as error:
-            why, is_next = error, False
+    def expect_one(self) -> None:
+        """Take note that one entry more will have a result, or be given up."""
         self._outstanding += 1
-        if is_next and fetch is not None:
-            window.add(fetch)
-        elif why is None:
-            window.put_away(host, request, index)
-        elif isinstance(why, HostUnavailable):
-            self._refuse([(request, index)], why)
-        else:
-            self._reject(request, index, why)
-        return window.count_fed()
-
-    def _as_request(self, entry: str | Request) -> Request:
-        request = Request(entry, self._count + 1) if isinstance(entry, str) else entry
-        if not isinstance(request, Request):
-            raise TypeError(f"an entry of the list is neither a str nor a Request, but a {type(entry).__name__}")
-        return request
 
     def _restore(self, request: Request, index: int) -> Fetch | None:
         """Make the fetch of an entry that waited on disk. None if it has ended at once, or with it the list."""
@@ -192,20 +98,20 @@ class Batch:
         try:
             return self._maker.make(self.lane, request, index, locate(request), self)
         except InvalidURL as error:  # it could be fetched then, and its owner has changed it
-            self._reject(request, index, error)
+            self.reject(request, index, error)
         except Exception as error:
             self.give_up()
             self.fail(error)
         return None
 
-    def _reject(self, request: Request, index: int, error: InvalidURL) -> None:
+    def reject(self, request: Request, index: int, error: InvalidURL) -> None:
         """Give the result of an entry that cannot be fetched."""
         error.url = redacted(request.url)
         result = Result(index=index, request=request, error=error, ended=time.time())
         self._turns.stats.ended(None, result)
         self.deliver(result)
 
-    def _refuse(self, entries: Sequence[tuple[Request, int]], why: HostUnavailable) -> None:
+    def refuse(self, entries: Sequence[tuple[Request, int]], why: HostUnavailable) -> None:
         """Give the results of entries whose host was given up; each has an error of its own."""
         stats, detail, host, ended = self._turns.stats, why.detail, why.host, time.time()
         results = [
@@ -267,10 +173,10 @@ class Batch:
 
     def fail(self, error: Exception) -> None:
         """End the list with an error that is nobody's URL's fault; the consumer gets it after the results."""
-        self._keep(error)
+        self.keep(error)
         self.stop()
 
-    def _keep(self, error: Exception) -> None:
+    def keep(self, error: Exception) -> None:
         """Keep the first error for the consumer."""
         self._failure = self._failure or error
 
@@ -348,8 +254,7 @@ class Batch:
             return
         self.stopping = True
         self._outstanding -= self._turns.close_lane(self.lane) + self._window.close()
-        if self._feeding is not None and self._feeding is not asyncio.current_task():
-            self._feeding.cancel()
+        self.feeder.stop()
         self._notify()
 
     def cancel(self) -> None:

@@ -12,8 +12,9 @@ from typing import Self
 
 import anyio
 
-from asyncfetch.client.batch import Batch, Source
+from asyncfetch.client.batch import Batch
 from asyncfetch.client.engine import Engine, Opened
+from asyncfetch.client.feeding import Source
 from asyncfetch.client.fetch import Fetch, merge_fields, sensitive_names
 from asyncfetch.client.flow import Flow
 from asyncfetch.client.hosts import Hosts, HostTable
@@ -340,5 +341,5 @@ class Client:
         batch = Batch(self._turns, self._limits, sink, self._maker, on_done=self._batches.discard)
         batch.partial = partial
         self._batches.add(batch)
-        begin(self._group, batch.feed(urls), batch.end_source)
+        begin(self._group, batch.feeder.feed(urls), batch.end_source)
         return batch

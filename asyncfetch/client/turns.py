@@ -10,8 +10,10 @@ Whoever frees a place sees that it is given out again: a worker takes its next t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Turns"]
 
 _UNAVAILABLE_AT_MOST = 10_000
+_HOST_OF = attrgetter("host")
 
 
 class Turns:
@@ -85,6 +88,20 @@ class Turns:
             self.frontier.add(fetch)
         if fetch.dropped:
             fetch.stats.queued -= 1
+
+    def add_all(self, fetches: Sequence[Fetch]) -> None:
+        """Queue fresh fetches of one lane, as `add` would one after the other."""
+        if self.robots is not None:
+            for fetch in fetches:
+                self.add(fetch)
+            return
+        for key, group in groupby(fetches, _HOST_OF):
+            together, stats = list(group), self._stats_of(key)
+            for fetch in together:
+                fetch.stats = stats
+            self.frontier.add_all(together)
+            if not together[0].dropped:
+                stats.queued += len(together)
 
     def count_queued(self, key: str, change: int) -> None:
         """Count what waits for a host elsewhere than in the scheduler, on disk."""

@@ -78,18 +78,17 @@ class Window:
         self._entries = Entries()
         self._overflow: Overflow | None = None
         self._may_overflow = limits.overflow > 0
-        self._added = self._fed = 0
-        self._breathe_at = _FED_AT_ONCE
+        self._added = 0
         self._thinned_at = 0
         self._held_up: set[str] = set()  # given up, with entries on disk that end once there is room for results
         self._closed = False
 
     # --- the feeder's side
 
-    def add(self, fetch: Fetch) -> None:
-        """Let an entry wait for its turn."""
-        self._added += 1
-        self._turns.add(fetch)
+    def add(self, fetches: Sequence[Fetch]) -> None:
+        """Let entries wait for their turns."""
+        self._added += len(fetches)
+        self._turns.add_all(fetches)
         if self.lane.has_next() and self._turns.has_room():  # nothing may go if its host is full: the usual case
             self._turns.pump()
 
@@ -113,18 +112,15 @@ class Window:
         if must_write:
             self._write(overflow)
 
-    def count_fed(self) -> bool:
-        """Count one entry more; say whether the source should `breathe` before the next one."""
-        self._fed += 1
-        lane = self.lane
-        if self._fed < self._breathe_at:
-            return (lane.paused or lane.queued >= self._queued) and self._must_wait
-        is_ahead = lane.queued >= self._queued or (self._overflow is not None and self._overflow.count > 0)
-        self._breathe_at = self._fed + (_FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE)
-        return True
+    def at_once(self) -> int:
+        """Say how many entries the source may give before it should `breathe`, 1 or more."""
+        room = self._queued - self.lane.queued
+        if room <= 0:
+            return max(1, min(room + self._queued, _FED_AT_ONCE_AHEAD))
+        is_ahead = self._overflow is not None and self._overflow.count > 0
+        return min(room, _FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE)
 
-    @property
-    def _must_wait(self) -> bool:
+    def must_wait(self) -> bool:
         """Whether nothing more should be read now."""
         if self.lane.paused or self._is_overfull:
             return True
@@ -137,7 +133,7 @@ class Window:
             LocalError: as `put_away`.
         """
         await asyncio.sleep(0)
-        while self._must_wait and not self._closed:
+        while self.must_wait() and not self._closed:
             self._feeder = self._loop.create_future()
             self._turns.starving.add(self.wake)
             try:

@@ -6,7 +6,7 @@ What is fetched when is the client's; what is written when is `recorder`'s; this
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, Callable
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
+from asyncfetch.client import Entries
 from asyncfetch.errors import InvalidURL, LocalError
 from asyncfetch.job.ends import DEADLINE, FEW_HOSTS, MAX_FAILURES, TAIL_RATE, Ends, Tail, TailSeen
 from asyncfetch.job.errors import JobError, JournalError, OverflowFailed, SourceError
@@ -110,7 +111,7 @@ class Job:
             await anyio.to_thread.run_sync(self._safeguard.begin)
         elif self._journal is not None:
             self._journal.begin()
-        self._results = self._client.fetch_many(self._entries(), sink=self._sink, partial=self._partial())
+        self._results = self._client.fetch_many(Entries(self._entries), sink=self._sink, partial=self._partial())
         if self.outcome.stopped_by is not None:
             self._results.stop()
         self._fetching = anyio.CancelScope(deadline=self._deadline)
@@ -158,21 +159,23 @@ class Job:
         """Stop at once: nothing more can be written."""
         self._end(0.0)
 
-    def _entries(self) -> AsyncIterable[Request]:
-        return self._sources if self._preparer is None else self._prepared(self._preparer)
-
-    async def _prepared(self, preparer: Preparer) -> AsyncIterator[Request]:
-        """Give the entries that are to be fetched; the results of the others are taken at once."""
-        with contextlib.suppress(SourceError):  # `sources.error` says it, as without a preparer
+    async def _entries(self) -> list[Request]:
+        """Return the next entries that are to be fetched; the results of the others are taken at once."""
+        with contextlib.suppress(SourceError):  # `sources.error` says it
             while batch := await self._sources.batch():
-                requests, results = await anyio.to_thread.run_sync(preparer.look_at, batch)
-                self._ready += len(results)
-                for result in results:
-                    self._client.stats.ended(None, result)
-                    if not self._take(result):
-                        await self._recorder.has_room()
-                for request in requests:
-                    yield request
+                wanted = batch if self._preparer is None else await self._prepare(batch, self._preparer)
+                if wanted:
+                    return wanted
+        return []
+
+    async def _prepare(self, batch: list[Request], preparer: Preparer) -> list[Request]:
+        requests, results = await anyio.to_thread.run_sync(preparer.look_at, batch)
+        self._ready += len(results)
+        for result in results:
+            self._client.stats.ended(None, result)
+            if not self._take(result):
+                await self._recorder.has_room()
+        return requests
 
     async def _take_all(self, results: AsyncIterable[Result]) -> None:
         async for result in results:

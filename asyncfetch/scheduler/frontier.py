@@ -45,6 +45,7 @@ that moment, `close` one for each turn that it gives back.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from random import Random
 from typing import Generic, TypeVar
 
@@ -72,6 +73,8 @@ class Frontier(Generic[T]):
         total: how many turns may be in flight at once; it may be changed at any time.
         in_flight: turns that were taken and are not finished.
         hosts: every host that exists at the moment, by key; to look at.
+        lane: makes a lane; its turn comes with its first turns, after the other lanes'.
+        host, limit_of, slow_down: what its registry knows of a host, whether there is anything to do there or not.
     """
 
     def __init__(
@@ -96,17 +99,16 @@ class Frontier(Generic[T]):
         self.in_flight = 0
         self._registry = Registry(manners or Manners(limits.per_host), own)
         self.hosts = self._registry.known
-        self._host = self._registry.host
+        self.lane = Lane
+        self.host = self._registry.host
+        self.limit_of = self._registry.limit_of
+        self.slow_down = self._registry.slow_down
         self._pace = None if rate is None else Pace(1.0 / rate)
         self._rng = rng
         self._lanes: Ring[Lane] = Ring()
         self._waits = Waits()
 
     # Lanes
-
-    def lane(self) -> Lane:
-        """Make a lane; its turn comes with its first turns, after the other lanes'."""
-        return Lane()
 
     def pause(self, lane: Lane) -> None:
         """Give nothing of a lane out until `resume`; what is in flight goes on."""
@@ -163,6 +165,16 @@ class Frontier(Generic[T]):
         if queue is None:
             queue = self._open(lane, turn.host)
         queue.push(turn, front)
+
+    def add_all(self, turns: Sequence[T]) -> None:
+        """Queue turns that were not queued before, of one lane and for one host, as `add` does one by one."""
+        lane, key = turns[0].lane, turns[0].host
+        if lane.closed:
+            for turn in turns:
+                turn.dropped = True
+            return
+        queue = lane.queues.get(key)
+        (self._open(lane, key) if queue is None else queue).extend(turns)
 
     def add_later(self, turn: T, at: float) -> None:
         """Queue a turn that goes to the front of its queue at a time; until then it holds no place.
@@ -236,13 +248,9 @@ class Frontier(Generic[T]):
             self._registry.forget(host)
         return host if changed or host.is_special else None
 
-    def slow_down(self, key: str, seconds: float) -> None:
-        """Let at least so many seconds pass between two starts at a host, from its next start on."""
-        self._registry.slow_down(key, seconds)
-
     def hold(self, key: str) -> None:
         """Let nothing go to a host that has nothing in flight, until `let_go`."""
-        self._host(key).pause(math.inf, "its name is looked up")
+        self.host(key).pause(math.inf, "its name is looked up")
 
     def let_go(self, key: str) -> None:
         """End what `hold` began."""
@@ -269,18 +277,6 @@ class Frontier(Generic[T]):
             at = min(at, self._pace.next_at)
         return None if at == math.inf else at
 
-    def host(self, key: str) -> Host:
-        """Return a host's state, of a new host if there is none yet."""
-        return self._host(key)
-
-    def limit_of(self, key: str) -> int:
-        """Return how many turns may be in flight at a host, whether there is anything to do there or not."""
-        return self._registry.limit_of(key)
-
-    def peek(self, key: str) -> Host | None:
-        """Return a host's state if the frontier has anything to do with it at the moment."""
-        return self.hosts.get(key)
-
     def _refuse(self, turn: T) -> None:
         """Drop a turn that can no longer be queued."""
         if turn.ticket:
@@ -289,7 +285,7 @@ class Frontier(Generic[T]):
 
     def _open(self, lane: Lane, key: str) -> Queue:
         """Make the queue of a lane for a host."""
-        host = self._host(key)
+        host = self.host(key)
         host.queues += 1
         queue = lane.queues[key] = Queue(lane, host, lane.ready)
         if not lane.listed and not lane.paused:

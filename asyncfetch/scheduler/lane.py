@@ -6,7 +6,7 @@ These are the frontier's own pieces; they keep themselves tidy and decide nothin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Any
 
 import msgspec
@@ -96,6 +96,13 @@ class Queue(Link):
             self.again = deque((turn,))
         else:
             self.again.append(turn)
+
+    def extend(self, turns: Sequence[Turn]) -> None:
+        """Put turns that were queued nowhere behind the others."""
+        for turn in turns:
+            turn.ticket = QUEUED
+        self.lane.queued += len(turns)
+        self.fresh.extend(turns)
 
     def pop(self) -> Any:
         """Take the first turn out; there is one."""

@@ -288,7 +288,7 @@ class TestSources:
         self, server: FaultServer, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A source has its time to close, not more."""
-        monkeypatch.setattr("asyncfetch.client.batch._CLOSING", 0.01)
+        monkeypatch.setattr("asyncfetch.client.feeding._CLOSING", 0.01)
 
         async def stubborn() -> AsyncIterator[str]:
             try:
@@ -940,11 +940,11 @@ def test_the_end_of_the_loop_at_every_step(fault_server: FaultServer, host: str,
     gc.collect()  # a coroutine that was never awaited is a warning
 
 
-async def test_entries_have_their_turns_as_soon_as_they_are_read(server: FaultServer) -> None:
-    """A list does not wait for its whole window before it begins."""
+async def test_entries_of_an_async_source_have_their_turns_as_soon_as_they_are_read(server: FaultServer) -> None:
+    """Whoever waits between its entries does not hold those up that it has given."""
     in_flight: list[int] = []
 
-    def entries(client: Client) -> Iterator[str]:
+    async def entries(client: Client) -> AsyncIterator[str]:
         for n in range(5):
             in_flight.append(client.stats.total.in_flight)
             yield server.url(f"/{n}")
@@ -952,6 +952,20 @@ async def test_entries_have_their_turns_as_soon_as_they_are_read(server: FaultSe
     async with Client(limits=Limits(total=2)) as client:
         assert len([result async for result in client.fetch_many(entries(client))]) == 5
     assert in_flight == [0, 1, 2, 2, 2]
+
+
+async def test_a_list_does_not_wait_for_its_whole_window_before_it_begins(server: FaultServer) -> None:
+    """Some entries are taken at once from what is there, not all of them."""
+    in_flight: list[int] = []
+
+    def entries(client: Client) -> Iterator[str]:
+        for n in range(200):
+            in_flight.append(client.stats.total.in_flight)
+            yield server.url(f"/{n}")
+
+    async with Client(limits=Limits(total=2)) as client:
+        assert len([result async for result in client.fetch_many(entries(client))]) == 200
+    assert in_flight == [0] * 64 + [2] * 136
 
 
 async def test_timeouts_of_one_entry(server: FaultServer) -> None:

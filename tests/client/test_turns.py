@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import count
 from random import Random
 from typing import Any
@@ -241,7 +241,7 @@ class TestWorkers:
             (resting,) = client._turns._idle
             others = asyncio.all_tasks()
 
-            def entries() -> Iterator[str]:
+            async def entries() -> AsyncIterator[str]:
                 yield server.url("/2")
                 assert resting.done()
                 for task in others:

@@ -70,7 +70,7 @@ def test_a_broken_host_gets_one_probe_at_a_time() -> None:
         assert trial.take() == []
         assert trial.host[0] is HostState.BROKEN
         trial.finish([probe], REFUSED)
-    assert trial.frontier.peek(A) is not None
+    assert trial.frontier.hosts.get(A) is not None
 
 
 def test_after_the_last_probe_everything_comes_out_unsent() -> None:

@@ -391,6 +391,6 @@ def test_a_turn_is_queued_once() -> None:
 def test_a_host_can_be_looked_at() -> None:
     """`peek` makes nothing, `host` makes a new one."""
     front = frontier(per_host=3)
-    assert front.peek(A) is None
+    assert front.hosts.get(A) is None
     assert front.host(A).limit == 3
-    assert front.peek(A) is front.host(A)
+    assert front.hosts.get(A) is front.host(A)

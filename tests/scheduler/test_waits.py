@@ -78,7 +78,7 @@ def test_an_asked_for_pause_stops_the_whole_host() -> None:
     front.finished(A, throttled(10.0), 0.0)
     fill(front, front.lane(), "a9", "b9")
     assert taken(front) == ["b9"]
-    host = front.peek(A)
+    host = front.hosts.get(A)
     assert host is not None
     assert (host.state, host.reason, host.paused_until) == (HostState.WAITING, "Retry-After", 10.0)
     assert front.wake_at() == 10.0

@@ -1,0 +1,198 @@
+"""From a source to the queue of a list: entries are taken a few at a time, as many as the window wants.
+
+Those of one host that stand together are queued together, which costs much less than one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import anyio
+
+from asyncfetch.client.fetch import Fetch
+from asyncfetch.client.making import Maker, locate
+from asyncfetch.client.tasks import is_cancelled, wrap_cancelled
+from asyncfetch.client.turns import Turns
+from asyncfetch.client.window import Window
+from asyncfetch.errors import InvalidURL
+from asyncfetch.result import Request
+
+if TYPE_CHECKING:
+    from asyncfetch.client.batch import Batch
+
+__all__ = ["Entries", "Feeder", "Source"]
+
+_CLOSING = 1.0  # seconds that a source has to close itself
+
+
+class Entries:
+    """A source that gives its entries many at a time, which costs less than one after the other.
+
+    Attributes:
+        some: returns the next entries, as soon as there are any; none at the end.
+    """
+
+    def __init__(self, some: Callable[[], Awaitable[Sequence[str | Request]]]) -> None:
+        self.some = some
+
+
+Source = Iterable[str | Request] | AsyncIterable[str | Request] | Entries
+
+
+class Feeder:
+    """Feeds one list."""
+
+    def __init__(self, batch: Batch, window: Window, turns: Turns, maker: Maker) -> None:
+        """Take what the entries go through, and the list that they belong to."""
+        self._batch = batch
+        self._window = window
+        self._turns = turns
+        self._maker = maker
+        self._count = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def feed(self, source: Source) -> None:
+        """Queue what the source gives, as far as the window allows, until it ends, fails or is not wanted any more.
+
+        Then the source is closed, if it is a generator. What it raises goes to the consumer, after the results of
+        what it gave before. Its task is shielded, so that a source that is called off (by `stop`, also when the
+        client closes) has its time to close what it holds.
+        """
+        batch = self._batch
+        self._task = asyncio.current_task()
+        try:
+            with anyio.CancelScope(shield=True):
+                if not batch.stopping:
+                    await self._feed(source)
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                if not batch.stopping:
+                    raise
+            else:
+                batch.keep(wrap_cancelled(error, "source"))
+        except Exception as error:
+            batch.keep(error)
+        finally:
+            self._task = None
+            batch.end_source()
+
+    def stop(self) -> None:
+        """Call the source off; what it gives after that is not taken."""
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    async def _feed(self, source: Source) -> None:
+        if isinstance(source, Entries):
+            while not self._batch.stopping and (some := await source.some()):
+                await self._take_all(iter(some))
+        elif isinstance(source, AsyncIterable):
+            await self._feed_async(source)
+        else:
+            entries = iter(source)
+            try:
+                await self._take_all(entries)
+            finally:
+                if isinstance(entries, Generator):
+                    entries.close()
+
+    async def _feed_async(self, source: AsyncIterable[str | Request]) -> None:
+        entries, fed = aiter(source), 0
+        try:
+            async for entry in entries:
+                if self._batch.stopping:
+                    break
+                at_once = self._window.at_once()
+                self._take_some(iter((entry,)), 1)
+                fed += 1
+                if fed >= at_once or self._window.must_wait():
+                    fed = 0
+                    await self._window.breathe()
+        finally:
+            if isinstance(entries, AsyncGenerator):
+                async with asyncio.timeout(_CLOSING):
+                    await entries.aclose()
+
+    async def _take_all(self, entries: Iterator[str | Request]) -> None:
+        while not self._batch.stopping and self._take_some(entries, self._window.at_once()):
+            await self._window.breathe()
+
+    def _take_some(self, entries: Iterator[str | Request], most: int) -> bool:
+        """Queue up to so many entries; say whether there may be more.
+
+        Raises:
+            TypeError: an entry is neither a URL nor a Request.
+            LocalError: an entry cannot be kept; the list has been stopped.
+            Exception: what the source raises. Those before it have been queued.
+        """
+        fetches: list[Fetch] = []
+        taken = 0
+        try:
+            for entry in islice(entries, most):
+                if self._batch.stopping:
+                    break
+                taken += 1
+                fetch = self._prepare(entry)
+                if fetch is not None:
+                    fetches.append(fetch)
+                elif self._window.must_wait():
+                    return True
+            return taken == most
+        finally:
+            self._queue(fetches)
+
+    def _queue(self, fetches: list[Fetch]) -> None:
+        if self._batch.stopping:
+            for _ in fetches:
+                self._batch.give_up()
+        elif fetches:
+            self._window.add(fetches)
+
+    def _prepare(self, entry: str | Request) -> Fetch | None:
+        """Make the fetch of an entry; None if it waits on disk, or has ended.
+
+        Raises:
+            TypeError: it is neither a URL nor a Request.
+            LocalError: it cannot be kept; the list has been stopped.
+        """
+        request = entry if type(entry) is Request else self._as_request(entry)
+        self._count += 1
+        index = request.index or self._count
+        batch, window, turns = self._batch, self._window, self._turns
+        fetch: Fetch | None = None
+        try:
+            url = locate(request)
+            host = url.origin.key
+            why = turns.unavailability(host) if turns.unavailable else None
+            is_next = why is None and not window.puts_away(host)
+            if is_next or not self._maker.is_plain(request):  # what it brings along is checked at once in any case
+                fetch = self._maker.make(window.lane, request, index, url, batch)
+        except InvalidURL as error:
+            batch.expect_one()
+            batch.reject(request, index, error)
+            return None
+        batch.expect_one()
+        if is_next:
+            return fetch
+        if why is None:
+            window.put_away(host, request, index)
+        else:
+            batch.refuse([(request, index)], why)
+        return None
+
+    def _as_request(self, entry: str | Request) -> Request:
+        request = Request(entry, self._count + 1) if isinstance(entry, str) else entry
+        if not isinstance(request, Request):
+            raise TypeError(f"an entry of the list is neither a str nor a Request, but a {type(entry).__name__}")
+        return request
