@@ -16,6 +16,7 @@ has come of a large body may outlive the run (`partials`), under a temporary nam
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,7 +108,10 @@ class Bodies:
         """Return what takes the body of an ok response, or None if there is none to expect. Fast, never waits."""
         if request.method == "HEAD" or response.status_code in {204, 304}:
             return None
-        return FileSink(self, request, response, digest=self._digests or request.sha256 is not None)
+        return FileSink(request, response, self, self._new_digest(request))
+
+    def _new_digest(self, request: Request) -> hashlib._Hash | None:
+        return hashlib.sha256() if self._digests or request.sha256 is not None else None
 
     def partial(self, request: Request) -> Partial | None:
         """Return the beginning of a body that an earlier run has left, opened; None if there is none.
@@ -118,13 +122,13 @@ class Bodies:
         if kept is None:
             return None
         try:
-            part = Part(self._folders.root, self._way, (kept.file, kept.inode))
+            part = Part.again(self._folders, self._way, kept.file, kept.inode)
         except OSError:
             return None
         self._parts[part] = request.index
         if kept.complete is not None and part.size >= kept.complete:
             part.cut_last_byte()
-        sink = FileSink(self, request, None, digest=self._digests or request.sha256 is not None)
+        sink = FileSink(request, None, self, self._new_digest(request))
         sink.go_on_in(part)
         return Partial(sink, kept.url, Rest(sink.size, kept.validator, kept.complete))
 
@@ -173,7 +177,7 @@ class Bodies:
             OSError: it cannot be created.
         """
         wait = _HURRIED if hurried else self._patient
-        part = Part(self._folders.root, self._way, wait=wait)
+        part = Part.new(self._folders, self._way, wait)
         self._parts[part] = 0
         return part
 
@@ -199,32 +203,20 @@ class Bodies:
         Raises:
             OutputError: it cannot be written; nothing of it remains.
         """
-        name, is_saved = None, False
+        request, name, path = sink.request, None, ""
         try:
             part = sink.written()
-            name = self.naming.name(sink.request, sink.sha256)
-            path = self._closed(part, self._give_name(part, name, sink.request.index))
-            is_saved = True
+            name = self.naming.name(request, sink.sha256)
+            path = self._give_name(part, name, request.index)
+            self._close(part)
         except OSError as error:
-            name = name or self.naming.name(sink.request, "")
+            if path:  # closing it has told that not all of it has been written
+                self.remove(path)
+            sink.discard()
+            name = name or self.naming.name(request, "")
             raise self.failed(error, f"{name.folder}/{name.file()}".lstrip("/")) from error
         finally:
-            if not is_saved:
-                sink.discard()
             self._folders.spare.refill()
-        return path
-
-    def _closed(self, part: Part, path: str) -> str:
-        """Close a file that has its name, and return its path.
-
-        Raises:
-            OSError: not all of it has been written; it has no name any more.
-        """
-        try:
-            self._close(part)
-        except OSError:
-            self.remove(path)
-            raise
         return path
 
     def remove(self, path: str) -> None:
@@ -241,17 +233,18 @@ class Bodies:
 
     def _give_name(self, part: Part, name: BodyName, index: int) -> str:
         descriptor, folder = self._folders.open(name.folder) if name.folder else (self._folders.root, "")
-        variants = _variants(index)
+        variant = ""
         while True:
-            file = name.file(next(variants))
+            file = name.file(variant)
             path = f"{folder}/{file}" if folder else file
             if self.note is not None:
                 self.note(index, part.inode, path)
             try:
                 part.give(file, descriptor)
             except FileExistsError:
-                continue
-            return path
+                variant = f"n{index}-{os.urandom(4).hex()}" if variant else f"n{index}"
+            else:
+                return path
 
     def _first_that_works(self, ways: list[Way]) -> Way:
         for way in ways[:-1]:
@@ -264,20 +257,13 @@ class Bodies:
         return ways[-1]
 
     def _try(self, way: Way) -> None:
-        part = Part(self._folders.root, way)
+        part = Part.new(self._folders, way)
         name = f".asyncfetch-{os.urandom(8).hex()}.part"
         try:
             part.give(name, self._folders.root)
             os.unlink(name, dir_fd=self._folders.root)
         finally:
             part.close()
-
-
-def _variants(index: int) -> Iterator[str]:
-    yield ""
-    yield f"n{index}"
-    while True:
-        yield f"n{index}-{os.urandom(4).hex()}"
 
 
 def _why_unusable(error: OSError) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
+import msgspec
 
 from asyncfetch.client import Rest, rest_of
 from asyncfetch.job.opening import is_shortage
@@ -46,7 +47,7 @@ class DiscardSink:
         """Do nothing: the body will not be completed."""
 
 
-class FileSink:
+class FileSink(msgspec.Struct, eq=False):
     """Takes a body that becomes a file: in memory while it is small, in a temporary file from then on.
 
     Attributes:
@@ -55,46 +56,23 @@ class FileSink:
         is_complete: whether the body is whole.
     """
 
-    __slots__ = (
-        "_bodies",
-        "_chunks",
-        "_held",
-        "_is_kept",
-        "_part",
-        "_response",
-        "_sha256",
-        "_spill_at",
-        "_unread",
-        "is_complete",
-        "request",
-        "size",
-    )
-
-    def __init__(self, bodies: Bodies, request: Request, response: Response | None, *, digest: bool) -> None:
-        """Take nothing yet.
-
-        Args:
-            bodies: where the file will be.
-            request: whose body it is.
-            response: that brings it; None if an earlier run has left its beginning (see `go_on_in`).
-            digest: whether its SHA-256 is wanted.
-        """
-        self.request = request
-        self.size = 0
-        self.is_complete = False
-        self._response = response
-        self._sha256 = hashlib.sha256() if digest else None
-        self._unread = self._is_kept = False
-        self._bodies = bodies
-        self._chunks: list[bytes] = []
-        self._held = 0
-        self._spill_at = _IN_MEMORY
-        self._part: Part | None = None
+    request: Request
+    _response: Response | None  # None if an earlier run has left its beginning, see `go_on_in`
+    _bodies: Bodies
+    _sha256: hashlib._Hash | None  # None if it is not wanted
+    size: int = 0
+    is_complete: bool = False
+    _chunks: list[bytes] = []
+    _held: int = 0
+    _spill_at: int = _IN_MEMORY
+    _part: Part | None = None
+    _unread: bool = False
+    _is_kept: bool = False
 
     def take(self, content: bytes) -> None:
         """Take a whole body, which stays in memory until it is saved: it came with its head, so it is small."""
         self._chunks.append(content)
-        self.size = self._held = len(content)
+        self.size = len(content)
         self.is_complete = True
 
     async def write(self, chunk: bytes) -> None:

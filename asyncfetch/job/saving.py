@@ -58,7 +58,7 @@ class Saving:
 
     def note(self, index: int, inode: int, path: str) -> None:
         """Name a body before it gets its name."""
-        line = f"{index} {inode} {path}\n\n".encode()  # the empty line is the end, for now
+        line = b"%d %d %b\n\n" % (index, inode, path.encode())  # the empty line is the end, for now
         begin, end = self._end, self._end + len(line)
         if end <= _SIZE:
             self._noted[begin:end] = line
