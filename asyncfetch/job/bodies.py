@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Self
 from asyncfetch.client import Partial, Rest
 from asyncfetch.job.errors import OutputError, reason_of
 from asyncfetch.job.filesink import DiscardSink, FileSink
-from asyncfetch.job.folders import Folders, Part, Way, remove_dead_parts
+from asyncfetch.job.folders import Folders, Part, Unnamed, Way, remove_dead_parts
 from asyncfetch.job.names import BodyName
 from asyncfetch.job.naming import Naming
 from asyncfetch.job.opening import Wait, find_file, read_file
@@ -181,15 +181,15 @@ class Bodies:
         self._parts[part] = 0
         return part
 
-    def drop(self, part: Part) -> None:
+    def drop(self, file: Unnamed) -> None:
         """Close a file; without a name it is gone."""
         with contextlib.suppress(OSError):
-            self._close(part)
+            self._close(file)
 
-    def _close(self, part: Part) -> None:
-        index = self._parts.pop(part, 0)
+    def _close(self, file: Unnamed) -> None:
+        index = self._parts.pop(file, 0) if isinstance(file, Part) else 0
         try:
-            part.close()
+            file.close()
         finally:
             if index and self.partials is not None:
                 self.partials.forget(index)
@@ -203,21 +203,39 @@ class Bodies:
         Raises:
             OutputError: it cannot be written; nothing of it remains.
         """
-        request, name, path = sink.request, None, ""
+        request, file, name, path = sink.request, None, None, ""
         try:
-            part = sink.written()
+            file = self._file_of(sink)
             name = self.naming.name(request, sink.sha256)
-            path = self._give_name(part, name, request.index)
-            self._close(part)
+            path = self._give_name(file, name, request.index)
+            self._close(file)
         except OSError as error:
             if path:  # closing it has told that not all of it has been written
                 self.remove(path)
+            if file is not None:
+                self.drop(file)
             sink.discard()
             name = name or self.naming.name(request, "")
             raise self.failed(error, f"{name.folder}/{name.file()}".lstrip("/")) from error
         finally:
             self._folders.spare.refill()
         return path
+
+    def _file_of(self, sink: FileSink) -> Unnamed:
+        """Return a file that holds a whole body: for one that is in memory, one that only `save` knows of.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if sink.part is not None or self._way is not Way.UNNAMED:
+            return sink.written()
+        file = Unnamed.open(self._folders, self._patient)
+        try:
+            file.write(sink.given_up())
+        except OSError:
+            self.drop(file)
+            raise
+        return file
 
     def remove(self, path: str) -> None:
         """Remove a body that `save` has just saved, because it could not be recorded; errors do not matter."""
@@ -231,16 +249,16 @@ class Bodies:
         self.failure = self.failure or failure
         return failure
 
-    def _give_name(self, part: Part, name: BodyName, index: int) -> str:
+    def _give_name(self, file: Unnamed, name: BodyName, index: int) -> str:
         descriptor, folder = self._folders.open(name.folder) if name.folder else (self._folders.root, "")
         variant = ""
         while True:
-            file = name.file(variant)
-            path = f"{folder}/{file}" if folder else file
+            last = name.file(variant)
+            path = f"{folder}/{last}" if folder else last
             if self.note is not None:
-                self.note(index, part.inode, path)
+                self.note(index, file.inode, path)
             try:
-                part.give(file, descriptor)
+                file.give(last, descriptor)
             except FileExistsError:
                 variant = f"n{index}-{os.urandom(4).hex()}" if variant else f"n{index}"
             else:

@@ -54,6 +54,7 @@ class FileSink(msgspec.Struct, eq=False):
         request: whose body it is.
         size: bytes taken.
         is_complete: whether the body is whole.
+        part: has what is not in memory any more; None while all of it is.
     """
 
     request: Request
@@ -62,10 +63,10 @@ class FileSink(msgspec.Struct, eq=False):
     _sha256: hashlib._Hash | None  # None if it is not wanted
     size: int = 0
     is_complete: bool = False
+    part: Part | None = None
     _chunks: list[bytes] = []
     _held: int = 0
     _spill_at: int = _IN_MEMORY
-    _part: Part | None = None
     _unread: bool = False
     _is_kept: bool = False
 
@@ -108,7 +109,7 @@ class FileSink(msgspec.Struct, eq=False):
 
     async def abort(self) -> None:
         """Forget everything: the request failed, was cancelled, or will be tried again."""
-        if self._part is None:
+        if self.part is None:
             self.discard()
         else:
             await anyio.to_thread.run_sync(self.discard)
@@ -117,7 +118,7 @@ class FileSink(msgspec.Struct, eq=False):
 
     def go_on_in(self, part: Part) -> None:
         """Begin with what an earlier run has written."""
-        self._part = part
+        self.part = part
         self.size = part.size
         self._is_kept = True
         self._unread = self._sha256 is not None
@@ -126,13 +127,13 @@ class FileSink(msgspec.Struct, eq=False):
         """Do the same as `abort`."""
         self._chunks.clear()
         self.is_complete = False
-        if self._part is not None:
-            self._bodies.drop(self._part)
+        if self.part is not None:
+            self._bodies.drop(self.part)
 
     def leave(self) -> None:
         """Give up for this run a body whose beginning has been kept: a later one may go on with it."""
-        if not self.is_complete and self._part is not None:
-            self._bodies.leave(self._part)
+        if not self.is_complete and self.part is not None:
+            self._bodies.leave(self.part)
 
     def _spill(self) -> None:
         try:
@@ -162,15 +163,19 @@ class FileSink(msgspec.Struct, eq=False):
         Raises:
             OSError: it cannot be written, or what an earlier run has written cannot be read.
         """
-        if self._part is None:
-            self._part = self._bodies.part(hurried=hurried)
+        if self.part is None:
+            self.part = self._bodies.part(hurried=hurried)
         if self._unread:
             self._unread = False
-            self._take_in(self._part.read())
+            self._take_in(self.part.read())
+        self.part.write(self.given_up())
+        return self.part
+
+    def given_up(self) -> list[bytes]:
+        """Return what is in memory, and keep it no longer: the caller writes it."""
         chunks, self._chunks, self._held = self._chunks, [], 0
-        self._part.write(chunks)
         self._take_in(chunks)
-        return self._part
+        return chunks
 
     def _take_in(self, blocks: Iterable[bytes]) -> None:
         if self._sha256 is not None:

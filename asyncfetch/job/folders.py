@@ -23,7 +23,7 @@ import msgspec
 from asyncfetch.job.lock import Locked, lock
 from asyncfetch.job.opening import USUAL_WAIT, Spare, Wait, open_patiently
 
-__all__ = ["Folders", "Part", "Way", "is_ours", "remove_dead_parts"]
+__all__ = ["Folders", "Part", "Unnamed", "Way", "is_ours", "remove_dead_parts"]
 
 _KEPT_OPEN = 32  # directories, and no more than a sixteenth of the open files allowed: sockets need them
 _IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP}
@@ -145,18 +145,66 @@ class Way(Enum):
     RENAMED = "the name is claimed by an empty file, which the temporary one then replaces"
 
 
-_UNNAMED = Way.UNNAMED
 # where that is not known, a directory cannot be opened like this, and another way is taken
 _WITHOUT_NAME = os.O_RDWR | getattr(os, "O_TMPFILE", os.O_DIRECTORY)
 
 
-class Part(msgspec.Struct, eq=False):
-    """A file that is being written and has no final name yet. It lies in the root, on the same file system."""
+class Unnamed(msgspec.Struct, eq=False):
+    """A file in the root that has no name at all (Linux). For one thread."""
 
     _folders: Folders
-    _way: Way
     _descriptor: int
-    _name: str = ""  # a temporary one
+
+    @classmethod
+    def open(cls, folders: Folders, wait: Wait) -> Self:
+        """Create it. While there is no descriptor for it, do what `wait` says.
+
+        Raises:
+            OSError: there is no room, no permission, or the file system does not know such files.
+        """
+        return cls(folders, open_patiently(".", _WITHOUT_NAME, folders.root, wait))
+
+    @property
+    def inode(self) -> int:
+        """What the file system knows it by, before it has a name and after."""
+        return os.fstat(self._descriptor).st_ino
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Append these bytes, all of them.
+
+        Raises:
+            OSError: the disk is full, or the like.
+        """
+        for chunk in chunks:
+            written = os.write(self._descriptor, chunk)
+            while written < len(chunk):
+                written += os.write(self._descriptor, memoryview(chunk)[written:])
+
+    def give(self, name: str, folder: int) -> None:
+        """Let the file appear under its final name.
+
+        Raises:
+            FileExistsError: the name is taken.
+            OSError: the name cannot be given.
+        """
+        os.link(str(self._descriptor), name, src_dir_fd=self._folders.opened, dst_dir_fd=folder)
+
+    def close(self) -> None:
+        """Close the file. Without a final name it is gone. Can be called again.
+
+        Raises:
+            OSError: it has not been written after all; network drives may say so as late as this.
+        """
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class Part(Unnamed):
+    """A file that is being written and has no final name yet, but where need be a temporary one, in the root."""
+
+    _way: Way
+    _name: str = ""  # the temporary one
     _lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
 
     @classmethod
@@ -166,9 +214,10 @@ class Part(msgspec.Struct, eq=False):
         Raises:
             OSError: there is no room, no permission, or the file system does not know this way.
         """
-        if way is _UNNAMED:
-            return cls(folders, way, open_patiently(".", _WITHOUT_NAME, folders.root, wait))
-        return cls(folders, way, *_named(folders.root, wait))
+        if way is Way.UNNAMED:
+            return cls(folders, open_patiently(".", _WITHOUT_NAME, folders.root, wait), way)
+        descriptor, name = _named(folders.root, wait)
+        return cls(folders, descriptor, way, name)
 
     @classmethod
     def again(cls, folders: Folders, way: Way, name: str, inode: int) -> Self:
@@ -189,12 +238,7 @@ class Part(msgspec.Struct, eq=False):
             if isinstance(error, Locked):
                 raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), name) from error
             raise
-        return cls(folders, way, descriptor, name)
-
-    @property
-    def inode(self) -> int:
-        """What the file system knows it by, before it has a name and after."""
-        return os.fstat(self._descriptor).st_ino
+        return cls(folders, descriptor, way, name)
 
     @property
     def size(self) -> int:
@@ -228,26 +272,23 @@ class Part(msgspec.Struct, eq=False):
             yield block
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        """Append these bytes, all of them.
+        """Append these bytes, all of them, as long as it is open.
 
         Raises:
             OSError: the disk is full, or the like.
         """
         with self._lock:
-            for chunk in chunks:
-                written = os.write(self._descriptor, chunk)
-                while written < len(chunk):
-                    written += os.write(self._descriptor, memoryview(chunk)[written:])
+            super().write(chunks)
 
     def give(self, name: str, folder: int) -> None:
-        """Let the file appear under its final name.
+        """Let the file appear under its final name, in the way that works here.
 
         Raises:
             FileExistsError: the name is taken.
             OSError: the name cannot be given.
         """
-        if self._way is _UNNAMED:
-            os.link(str(self._descriptor), name, src_dir_fd=self._folders.opened, dst_dir_fd=folder)
+        if self._way is Way.UNNAMED:
+            super().give(name, folder)
         elif self._way is Way.LINKED:
             os.link(self._name, name, src_dir_fd=self._folders.root, dst_dir_fd=folder, follow_symlinks=False)
         else:
@@ -275,9 +316,7 @@ class Part(msgspec.Struct, eq=False):
             if name and remove:
                 with contextlib.suppress(OSError):
                     os.unlink(name, dir_fd=self._folders.root)
-            descriptor, self._descriptor = self._descriptor, -1
-            if descriptor >= 0:
-                os.close(descriptor)
+            super().close()
 
 
 def _named(root: int, wait: Wait) -> tuple[int, str]:

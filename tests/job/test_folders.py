@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncfetch.job.folders import Folders, Part, Way, is_ours
+from asyncfetch.job.folders import Folders, Part, Unnamed, Way, is_ours
 from asyncfetch.job.opening import Spare, Wait
 
 WAYS = list(Way)
@@ -144,6 +144,28 @@ def test_a_part_without_a_name_is_gone(folders: Folders, out: Path, way: Way) ->
     part.write([b"x"])
     part.close()
     part.close()
+    assert list(out.iterdir()) == []
+
+
+def test_a_file_that_only_its_descriptor_knows(folders: Folders, out: Path) -> None:
+    """It is nowhere to be seen until it is named, and closing it twice closes no other file that has its number."""
+    file = Unnamed.open(folders, Wait(0.0))
+    file.write([b"some ", b"bytes"])
+    assert list(out.iterdir()) == []
+    file.give("name", folders.root)
+    file.close()
+    other = os.open(out, os.O_RDONLY)
+    file.close()
+    os.close(other)
+    assert (out / "name").read_bytes() == b"some bytes"
+
+
+def test_without_a_way_to_a_file_that_has_no_name(folders: Folders, out: Path) -> None:
+    """Where the system shows no process its open files, naming one is an error that lets another way be tried."""
+    os.close(folders.opened)
+    folders.opened = -1
+    with new_part(folders, Way.UNNAMED) as part, pytest.raises(OSError):
+        part.give("name", folders.root)
     assert list(out.iterdir()) == []
 
 
