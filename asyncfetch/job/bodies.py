@@ -16,6 +16,7 @@ has come of a large body may outlive the run (`partials`), under a temporary nam
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Self
 from asyncfetch.client import Partial, Rest
 from asyncfetch.job.errors import OutputError, reason_of
 from asyncfetch.job.filesink import DiscardSink, FileSink
-from asyncfetch.job.folders import Folders, Part, Way, remove_dead_parts
+from asyncfetch.job.folders import Folders, Part, Unnamed, Way, remove_dead_parts
 from asyncfetch.job.names import BodyName
 from asyncfetch.job.naming import Naming
 from asyncfetch.job.opening import Wait, find_file, read_file
@@ -107,7 +108,10 @@ class Bodies:
         """Return what takes the body of an ok response, or None if there is none to expect. Fast, never waits."""
         if request.method == "HEAD" or response.status_code in {204, 304}:
             return None
-        return FileSink(self, request, response, digest=self._digests or request.sha256 is not None)
+        return FileSink(request, response, self, self._new_digest(request))
+
+    def _new_digest(self, request: Request) -> hashlib._Hash | None:
+        return hashlib.sha256() if self._digests or request.sha256 is not None else None
 
     def partial(self, request: Request) -> Partial | None:
         """Return the beginning of a body that an earlier run has left, opened; None if there is none.
@@ -118,13 +122,13 @@ class Bodies:
         if kept is None:
             return None
         try:
-            part = Part(self._folders.root, self._way, (kept.file, kept.inode))
+            part = Part.again(self._folders, self._way, kept.file, kept.inode)
         except OSError:
             return None
         self._parts[part] = request.index
         if kept.complete is not None and part.size >= kept.complete:
             part.cut_last_byte()
-        sink = FileSink(self, request, None, digest=self._digests or request.sha256 is not None)
+        sink = FileSink(request, None, self, self._new_digest(request))
         sink.go_on_in(part)
         return Partial(sink, kept.url, Rest(sink.size, kept.validator, kept.complete))
 
@@ -173,19 +177,19 @@ class Bodies:
             OSError: it cannot be created.
         """
         wait = _HURRIED if hurried else self._patient
-        part = Part(self._folders.root, self._way, wait=wait)
+        part = Part.new(self._folders, self._way, wait)
         self._parts[part] = 0
         return part
 
-    def drop(self, part: Part) -> None:
+    def drop(self, file: Unnamed) -> None:
         """Close a file; without a name it is gone."""
         with contextlib.suppress(OSError):
-            self._close(part)
+            self._close(file)
 
-    def _close(self, part: Part) -> None:
-        index = self._parts.pop(part, 0)
+    def _close(self, file: Unnamed) -> None:
+        index = self._parts.pop(file, 0) if isinstance(file, Part) else 0
         try:
-            part.close()
+            file.close()
         finally:
             if index and self.partials is not None:
                 self.partials.forget(index)
@@ -199,33 +203,39 @@ class Bodies:
         Raises:
             OutputError: it cannot be written; nothing of it remains.
         """
-        name, is_saved = None, False
+        request, file, name, path = sink.request, None, None, ""
         try:
-            part = sink.written()
-            name = self.naming.name(sink.request, sink.sha256)
-            path = self._closed(part, self._give_name(part, name, sink.request.index))
-            is_saved = True
+            file = self._file_of(sink)
+            name = self.naming.name(request, sink.sha256)
+            path = self._give_name(file, name, request.index)
+            self._close(file)
         except OSError as error:
-            name = name or self.naming.name(sink.request, "")
+            if path:  # closing it has told that not all of it has been written
+                self.remove(path)
+            if file is not None:
+                self.drop(file)
+            sink.discard()
+            name = name or self.naming.name(request, "")
             raise self.failed(error, f"{name.folder}/{name.file()}".lstrip("/")) from error
         finally:
-            if not is_saved:
-                sink.discard()
             self._folders.spare.refill()
         return path
 
-    def _closed(self, part: Part, path: str) -> str:
-        """Close a file that has its name, and return its path.
+    def _file_of(self, sink: FileSink) -> Unnamed:
+        """Return a file that holds a whole body: for one that is in memory, one that only `save` knows of.
 
         Raises:
-            OSError: not all of it has been written; it has no name any more.
+            OSError: it cannot be written.
         """
+        if sink.part is not None or self._way is not Way.UNNAMED:
+            return sink.written()
+        file = Unnamed.open(self._folders, self._patient)
         try:
-            self._close(part)
+            file.write(sink.given_up())
         except OSError:
-            self.remove(path)
+            self.drop(file)
             raise
-        return path
+        return file
 
     def remove(self, path: str) -> None:
         """Remove a body that `save` has just saved, because it could not be recorded; errors do not matter."""
@@ -239,19 +249,20 @@ class Bodies:
         self.failure = self.failure or failure
         return failure
 
-    def _give_name(self, part: Part, name: BodyName, index: int) -> str:
+    def _give_name(self, file: Unnamed, name: BodyName, index: int) -> str:
         descriptor, folder = self._folders.open(name.folder) if name.folder else (self._folders.root, "")
-        variants = _variants(index)
+        variant = ""
         while True:
-            file = name.file(next(variants))
-            path = f"{folder}/{file}" if folder else file
+            last = name.file(variant)
+            path = f"{folder}/{last}" if folder else last
             if self.note is not None:
-                self.note(index, part.inode, path)
+                self.note(index, file.inode, path)
             try:
-                part.give(file, descriptor)
+                file.give(last, descriptor)
             except FileExistsError:
-                continue
-            return path
+                variant = f"n{index}-{os.urandom(4).hex()}" if variant else f"n{index}"
+            else:
+                return path
 
     def _first_that_works(self, ways: list[Way]) -> Way:
         for way in ways[:-1]:
@@ -264,20 +275,13 @@ class Bodies:
         return ways[-1]
 
     def _try(self, way: Way) -> None:
-        part = Part(self._folders.root, way)
+        part = Part.new(self._folders, way)
         name = f".asyncfetch-{os.urandom(8).hex()}.part"
         try:
             part.give(name, self._folders.root)
             os.unlink(name, dir_fd=self._folders.root)
         finally:
             part.close()
-
-
-def _variants(index: int) -> Iterator[str]:
-    yield ""
-    yield f"n{index}"
-    while True:
-        yield f"n{index}-{os.urandom(4).hex()}"
 
 
 def _why_unusable(error: OSError) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import anyio.to_thread
+import msgspec
 
 from asyncfetch.client import Rest, rest_of
 from asyncfetch.job.opening import is_shortage
@@ -46,55 +47,33 @@ class DiscardSink:
         """Do nothing: the body will not be completed."""
 
 
-class FileSink:
+class FileSink(msgspec.Struct, eq=False):
     """Takes a body that becomes a file: in memory while it is small, in a temporary file from then on.
 
     Attributes:
         request: whose body it is.
         size: bytes taken.
         is_complete: whether the body is whole.
+        part: has what is not in memory any more; None while all of it is.
     """
 
-    __slots__ = (
-        "_bodies",
-        "_chunks",
-        "_held",
-        "_is_kept",
-        "_part",
-        "_response",
-        "_sha256",
-        "_spill_at",
-        "_unread",
-        "is_complete",
-        "request",
-        "size",
-    )
-
-    def __init__(self, bodies: Bodies, request: Request, response: Response | None, *, digest: bool) -> None:
-        """Take nothing yet.
-
-        Args:
-            bodies: where the file will be.
-            request: whose body it is.
-            response: that brings it; None if an earlier run has left its beginning (see `go_on_in`).
-            digest: whether its SHA-256 is wanted.
-        """
-        self.request = request
-        self.size = 0
-        self.is_complete = False
-        self._response = response
-        self._sha256 = hashlib.sha256() if digest else None
-        self._unread = self._is_kept = False
-        self._bodies = bodies
-        self._chunks: list[bytes] = []
-        self._held = 0
-        self._spill_at = _IN_MEMORY
-        self._part: Part | None = None
+    request: Request
+    _response: Response | None  # None if an earlier run has left its beginning, see `go_on_in`
+    _bodies: Bodies
+    _sha256: hashlib._Hash | None  # None if it is not wanted
+    size: int = 0
+    is_complete: bool = False
+    part: Part | None = None
+    _chunks: list[bytes] = []
+    _held: int = 0
+    _spill_at: int = _IN_MEMORY
+    _unread: bool = False
+    _is_kept: bool = False
 
     def take(self, content: bytes) -> None:
         """Take a whole body, which stays in memory until it is saved: it came with its head, so it is small."""
         self._chunks.append(content)
-        self.size = self._held = len(content)
+        self.size = len(content)
         self.is_complete = True
 
     async def write(self, chunk: bytes) -> None:
@@ -130,7 +109,7 @@ class FileSink:
 
     async def abort(self) -> None:
         """Forget everything: the request failed, was cancelled, or will be tried again."""
-        if self._part is None:
+        if self.part is None:
             self.discard()
         else:
             await anyio.to_thread.run_sync(self.discard)
@@ -139,7 +118,7 @@ class FileSink:
 
     def go_on_in(self, part: Part) -> None:
         """Begin with what an earlier run has written."""
-        self._part = part
+        self.part = part
         self.size = part.size
         self._is_kept = True
         self._unread = self._sha256 is not None
@@ -148,13 +127,13 @@ class FileSink:
         """Do the same as `abort`."""
         self._chunks.clear()
         self.is_complete = False
-        if self._part is not None:
-            self._bodies.drop(self._part)
+        if self.part is not None:
+            self._bodies.drop(self.part)
 
     def leave(self) -> None:
         """Give up for this run a body whose beginning has been kept: a later one may go on with it."""
-        if not self.is_complete and self._part is not None:
-            self._bodies.leave(self._part)
+        if not self.is_complete and self.part is not None:
+            self._bodies.leave(self.part)
 
     def _spill(self) -> None:
         try:
@@ -184,15 +163,19 @@ class FileSink:
         Raises:
             OSError: it cannot be written, or what an earlier run has written cannot be read.
         """
-        if self._part is None:
-            self._part = self._bodies.part(hurried=hurried)
+        if self.part is None:
+            self.part = self._bodies.part(hurried=hurried)
         if self._unread:
             self._unread = False
-            self._take_in(self._part.read())
+            self._take_in(self.part.read())
+        self.part.write(self.given_up())
+        return self.part
+
+    def given_up(self) -> list[bytes]:
+        """Return what is in memory, and keep it no longer: the caller writes it."""
         chunks, self._chunks, self._held = self._chunks, [], 0
-        self._part.write(chunks)
         self._take_in(chunks)
-        return self._part
+        return chunks
 
     def _take_in(self, blocks: Iterable[bytes]) -> None:
         if self._sha256 is not None:

@@ -16,11 +16,14 @@ from collections import OrderedDict
 from collections.abc import Container, Iterable, Iterator
 from enum import Enum
 from pathlib import Path
+from typing import Self
+
+import msgspec
 
 from asyncfetch.job.lock import Locked, lock
-from asyncfetch.job.opening import Spare, Wait, open_patiently
+from asyncfetch.job.opening import USUAL_WAIT, Spare, Wait, open_patiently
 
-__all__ = ["Folders", "Part", "Way", "is_ours", "remove_dead_parts"]
+__all__ = ["Folders", "Part", "Unnamed", "Way", "is_ours", "remove_dead_parts"]
 
 _KEPT_OPEN = 32  # directories, and no more than a sixteenth of the open files allowed: sockets need them
 _IN_THE_WAY = {errno.ENOTDIR, errno.ELOOP}
@@ -60,6 +63,7 @@ class Folders:
 
     Attributes:
         root: descriptor of the root.
+        opened: descriptor of the directory that has a link to each file of this process, or -1 where there is none.
         spare: some more of it, for hard times.
     """
 
@@ -71,6 +75,9 @@ class Folders:
         """
         Path(root).mkdir(parents=True, exist_ok=True)
         self.root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.opened = -1
+        with contextlib.suppress(OSError):
+            self.opened = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self.spare = Spare(self.root)
         self._open: OrderedDict[str, tuple[int, str]] = OrderedDict()
         allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -103,6 +110,8 @@ class Folders:
             os.close(descriptor)
         self._open.clear()
         self.spare.close()
+        if self.opened >= 0:
+            os.close(self.opened)
         os.close(self.root)
 
 
@@ -136,36 +145,88 @@ class Way(Enum):
     RENAMED = "the name is claimed by an empty file, which the temporary one then replaces"
 
 
-class Part:
-    """A file that is being written and has no final name yet. It lies in the root, on the same file system."""
+# where that is not known, a directory cannot be opened like this, and another way is taken
+_WITHOUT_NAME = os.O_RDWR | getattr(os, "O_TMPFILE", os.O_DIRECTORY)
 
-    def __init__(self, root: int, way: Way, left: tuple[str, int] | None = None, wait: Wait | None = None) -> None:
-        """Create it, or open the one again that an earlier run has left, given by its temporary name and inode.
 
-        While there is no descriptor for a new one, it does what `wait` says.
+class Unnamed(msgspec.Struct, eq=False):
+    """A file in the root that has no name at all (Linux). For one thread."""
 
-        Raises:
-            OSError: there is no room, no permission, or the file system does not know this way; what was left is
-                not there any more, is another file, or somebody else has it.
-        """
-        self._root = root
-        self._way = way
-        self._lock = threading.Lock()
-        self._name = ""
-        self._wait = wait
-        if left is not None:
-            self._descriptor = self._again(*left)
-            self._name = left[0]
-        else:
-            self._descriptor = self._unnamed() if way is Way.UNNAMED else self._named()
+    _folders: Folders
+    _descriptor: int
 
-    def _again(self, name: str, inode: int) -> int:
-        """Open the file that an earlier run has left, and lock it; this does not wait.
+    @classmethod
+    def open(cls, folders: Folders, wait: Wait) -> Self:
+        """Create it. While there is no descriptor for it, do what `wait` says.
 
         Raises:
-            OSError: it is not there any more, it is another one, or somebody else has it.
+            OSError: there is no room, no permission, or the file system does not know such files.
         """
-        descriptor = open_patiently(name, os.O_RDWR | os.O_NONBLOCK, self._root, Wait(0.0))
+        return cls(folders, open_patiently(".", _WITHOUT_NAME, folders.root, wait))
+
+    @property
+    def inode(self) -> int:
+        """What the file system knows it by, before it has a name and after."""
+        return os.fstat(self._descriptor).st_ino
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Append these bytes, all of them.
+
+        Raises:
+            OSError: the disk is full, or the like.
+        """
+        for chunk in chunks:
+            written = os.write(self._descriptor, chunk)
+            while written < len(chunk):
+                written += os.write(self._descriptor, memoryview(chunk)[written:])
+
+    def give(self, name: str, folder: int) -> None:
+        """Let the file appear under its final name.
+
+        Raises:
+            FileExistsError: the name is taken.
+            OSError: the name cannot be given.
+        """
+        os.link(str(self._descriptor), name, src_dir_fd=self._folders.opened, dst_dir_fd=folder)
+
+    def close(self) -> None:
+        """Close the file. Without a final name it is gone. Can be called again.
+
+        Raises:
+            OSError: it has not been written after all; network drives may say so as late as this.
+        """
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class Part(Unnamed):
+    """A file that is being written and has no final name yet, but where need be a temporary one, in the root."""
+
+    _way: Way
+    _name: str = ""  # the temporary one
+    _lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
+
+    @classmethod
+    def new(cls, folders: Folders, way: Way, wait: Wait = USUAL_WAIT) -> Self:
+        """Create it. While there is no descriptor for it, do what `wait` says.
+
+        Raises:
+            OSError: there is no room, no permission, or the file system does not know this way.
+        """
+        if way is Way.UNNAMED:
+            return cls(folders, open_patiently(".", _WITHOUT_NAME, folders.root, wait), way)
+        descriptor, name = _named(folders.root, wait)
+        return cls(folders, descriptor, way, name)
+
+    @classmethod
+    def again(cls, folders: Folders, way: Way, name: str, inode: int) -> Self:
+        """Open the one that an earlier run has left under this temporary name, and lock it; this does not wait.
+
+        Raises:
+            OSError: it is not there any more, it is another file, or somebody else has it.
+        """
+        descriptor = open_patiently(name, os.O_RDWR | os.O_NONBLOCK, folders.root, Wait(0.0))
         try:
             lock(descriptor)
             found = os.fstat(descriptor)
@@ -177,27 +238,7 @@ class Part:
             if isinstance(error, Locked):
                 raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), name) from error
             raise
-        return descriptor
-
-    def _unnamed(self) -> int:
-        return open_patiently(".", os.O_RDWR | os.O_TMPFILE, self._root, self._wait)
-
-    def _named(self) -> int:
-        """Create a file with a temporary name, locked, so that nobody takes it for one that a kill has left."""
-        while True:
-            name = f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
-            descriptor = open_patiently(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, self._root, self._wait)
-            with contextlib.suppress(Locked):
-                lock(descriptor)
-                if os.fstat(descriptor).st_nlink:
-                    self._name = name
-                    return descriptor
-            os.close(descriptor)  # somebody was clearing up in this very moment
-
-    @property
-    def inode(self) -> int:
-        """What the file system knows it by, before it has a name and after."""
-        return os.fstat(self._descriptor).st_ino
+        return cls(folders, descriptor, way, name)
 
     @property
     def size(self) -> int:
@@ -214,7 +255,7 @@ class Part:
             name = f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
             with contextlib.suppress(Locked):
                 lock(self._descriptor)
-            self.give(name, self._root)
+            self.give(name, self._folders.root)
             self._name = name
         return self._name
 
@@ -231,35 +272,32 @@ class Part:
             yield block
 
     def write(self, chunks: Iterable[bytes]) -> None:
-        """Append these bytes, all of them.
+        """Append these bytes, all of them, as long as it is open.
 
         Raises:
             OSError: the disk is full, or the like.
         """
         with self._lock:
-            for chunk in chunks:
-                written = os.write(self._descriptor, chunk)
-                while written < len(chunk):
-                    written += os.write(self._descriptor, memoryview(chunk)[written:])
+            super().write(chunks)
 
     def give(self, name: str, folder: int) -> None:
-        """Let the file appear under its final name.
+        """Let the file appear under its final name, in the way that works here.
 
         Raises:
             FileExistsError: the name is taken.
             OSError: the name cannot be given.
         """
         if self._way is Way.UNNAMED:
-            os.link(f"/proc/self/fd/{self._descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
+            super().give(name, folder)
         elif self._way is Way.LINKED:
-            os.link(self._name, name, src_dir_fd=self._root, dst_dir_fd=folder, follow_symlinks=False)
+            os.link(self._name, name, src_dir_fd=self._folders.root, dst_dir_fd=folder, follow_symlinks=False)
         else:
             self._claim(name, folder)
 
     def _claim(self, name: str, folder: int) -> None:
         os.close(open_patiently(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, folder))
         try:
-            os.replace(self._name, name, src_dir_fd=self._root, dst_dir_fd=folder)
+            os.replace(self._name, name, src_dir_fd=self._folders.root, dst_dir_fd=folder)
         except OSError:
             os.unlink(name, dir_fd=folder)
             raise
@@ -277,7 +315,17 @@ class Part:
             name, self._name = self._name, ""
             if name and remove:
                 with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=self._root)
-            descriptor, self._descriptor = self._descriptor, -1
-            if descriptor >= 0:
-                os.close(descriptor)
+                    os.unlink(name, dir_fd=self._folders.root)
+            super().close()
+
+
+def _named(root: int, wait: Wait) -> tuple[int, str]:
+    """Create a file with a temporary name, locked, so that nobody takes it for one that a kill has left."""
+    while True:
+        name = f"{_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
+        descriptor = open_patiently(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, root, wait)
+        with contextlib.suppress(Locked):
+            lock(descriptor)
+            if os.fstat(descriptor).st_nlink:
+                return descriptor, name
+        os.close(descriptor)  # somebody was clearing up in this very moment

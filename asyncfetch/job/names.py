@@ -29,8 +29,9 @@ import hashlib
 import re
 import unicodedata
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import unquote
+
+import msgspec
 
 from asyncfetch.url import Url
 
@@ -54,20 +55,21 @@ _QUERY_MOST = 60
 
 _DEVICES = r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])"
 _DEVICE = re.compile(rf"{_DEVICES}(?:\.|$)", re.IGNORECASE)
-_HOST = rf"(?!{_DEVICES}(?:[.:]|$))[a-z0-9](?:[a-z0-9._-]{{0,198}}[a-z0-9])?(?::[0-9]{{1,5}})?"
+_HOST = rf"(?!{_DEVICES}(?:[.:/]|$))[a-z0-9](?:[a-z0-9._-]{{0,198}}[a-z0-9])?(?::[0-9]{{1,5}})?"
 _NO_DEVICE = rf"(?!{_DEVICES}(?:[./]|$))"
 _FOLDER = rf"{_NO_DEVICE}[a-z0-9_+=,@~](?:[a-z0-9._+=,@~-]{{0,198}}[a-z0-9_+=,@~-])?"
-_FILE = rf"{_NO_DEVICE}(?!index$)[a-z0-9_+=,@](?:[a-z0-9._+=,@-]{{0,198}}[a-z0-9_+=,@-])?"
+_OURS = r"\.(?:job\.(?:json(?:\.part)?|saving|parts)|compact\.part)(?=/|$)"
+_STEM = rf"{_NO_DEVICE}(?!index$)[a-z0-9_+=,@][a-z0-9_+=,@-]*+(?:(?!.*{_OURS})\.[a-z0-9._+=,@-]*?)??"
 _PLAIN_HOST = re.compile(_HOST)
-_PLAIN_FOLDER = re.compile(rf"https?://({_HOST})((?:/{_FOLDER})*)/")
-_PLAIN_FILE = re.compile(_FILE)
+_PLAIN_FOLDER = re.compile(rf"https?://({_HOST})((?:/{_FOLDER})*)")
+_PLAIN_FILE = re.compile(rf"({_STEM})((?:\.tar)?\.[a-z0-9]{{1,10}})?(?<!\.)")
 _FOLDERS_REMEMBERED = 4096
 _EXTENSION = re.compile(r"(?<=.)(?:\.tar)?\.[A-Za-z0-9]{1,10}\Z")
-_LIKE_OURS = re.compile(r"\.(?:job\.(?:json(?:\.part)?|saving|parts)|compact\.part)(?=/|$)", re.IGNORECASE)
+_LIKE_OURS = re.compile(_OURS, re.IGNORECASE)
 _SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+=,@~-")
 
 
-class BodyName(NamedTuple):
+class BodyName(msgspec.Struct, frozen=True, gc=False):
     """The name of a file below the directory for bodies.
 
     Attributes:
@@ -105,18 +107,20 @@ def _name_of(url: Url) -> BodyName:
 
 def _plain_name(url: str) -> BodyName | None:
     """Return the name of a plain URL; what matches is a URL in its normal form already."""
-    above, slash, file = url.rpartition("/")
-    if len(url) > _PLAIN_MOST or (file and not _PLAIN_FILE.fullmatch(file)) or _LIKE_OURS.search(url):
+    above, _, file = url.rpartition("/")
+    if len(url) > _PLAIN_MOST or len(file) > PART_MOST or (folder := _plain_folder(above)) is None:
         return None
-    folder = _plain_folder(above + slash)
-    return None if folder is None else BodyName(folder, *split_extension(file or "index"))
+    if not file:
+        return BodyName(folder, "index", "")
+    plain = _PLAIN_FILE.fullmatch(file)
+    return plain and BodyName(folder, plain[1], plain[2] or "")
 
 
 @lru_cache(_FOLDERS_REMEMBERED)
 def _plain_folder(above: str) -> str | None:
-    """Return the directory of what a plain URL has up to its last slash: many of a list have the same."""
+    """Return the directory of what a plain URL has before its last slash: many of a list have the same."""
     plain = _PLAIN_FOLDER.fullmatch(above)
-    if plain is None or above.count("/") > _FOLDERS_MOST + 2:
+    if plain is None or above.count("/") > _FOLDERS_MOST + 1 or _LIKE_OURS.search(above):
         return None
     host, folders = plain.groups()
     return f"{host.replace(':', '+')}{folders}"

@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["Spare", "Wait", "find_file", "is_shortage", "open_patiently", "read_file"]
+__all__ = ["USUAL_WAIT", "Spare", "Wait", "find_file", "is_shortage", "open_patiently", "read_file"]
 
+_SAFELY = os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
 _PATIENCE = 30.0
 _SPARE = 4  # descriptors: what it takes to give one file its name, with the directories above it
@@ -65,19 +66,23 @@ class Wait(NamedTuple):
     spare: Spare | None = None
 
 
-def open_patiently(name: str, flags: int, folder: int | None = None, wait: Wait | None = None) -> int:
+USUAL_WAIT = Wait()
+
+
+def open_patiently(name: str, flags: int, folder: int | None = None, wait: Wait = USUAL_WAIT) -> int:
     """Open a file, never through a symbolic link; wait up to 30 s while all descriptors are taken, by sockets."""
-    wait = wait or Wait()
-    deadline = time.monotonic() + wait.seconds
+    deadline = None
     while True:
         try:
-            return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
+            return os.open(name, flags | _SAFELY, 0o666, dir_fd=folder)
         except OSError as error:
             if not is_shortage(error):
                 raise
             if wait.spare is not None and wait.spare.give():
                 continue
-            if time.monotonic() > deadline:
+            now = time.monotonic()
+            deadline = deadline or now + wait.seconds
+            if now > deadline:
                 raise
             time.sleep(0.01)
 

@@ -10,7 +10,7 @@ import pytest
 
 from asyncfetch.job.bodies import Bodies, DiscardSink, FileSink
 from asyncfetch.job.errors import OutputError
-from asyncfetch.job.folders import Way
+from asyncfetch.job.folders import Way, is_ours
 from asyncfetch.result import Request, Response
 
 MIB = 2**20
@@ -25,6 +25,10 @@ def bodies(tmp_path: Path) -> Iterator[Bodies]:
 def files(directory: str | Path) -> dict[str, bytes]:
     root = Path(directory)
     return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def filled(bodies: Bodies, url: str, *chunks: bytes, index: int = 1) -> FileSink:
@@ -49,6 +53,22 @@ async def test_a_body_becomes_a_file(bodies: Bodies) -> None:
     assert files(bodies.directory) == {"example.org/a/b.csv": b"some bytes"}
     assert sink.size == 10
     assert not bodies._parts, "a file that was saved is not remembered"
+
+
+async def test_a_small_body_is_noted_before_it_has_a_name(bodies: Bodies) -> None:
+    """The note names position and path, and the inode that the file has then, for each name that is tried."""
+    notes: list[tuple[int, int, str]] = []
+
+    def note(index: int, inode: int, path: str) -> None:
+        notes.append((index, inode, path))
+        assert not Path(bodies.directory, path).exists() or path == "x.org/taken"
+
+    Path(bodies.directory, "x.org").mkdir()
+    Path(bodies.directory, "x.org/taken").touch()
+    bodies.note = note
+    saved = bodies.save(await filled(bodies, "http://x.org/taken", b"x", index=7))
+    inode = Path(bodies.directory, saved).stat().st_ino
+    assert notes == [(7, inode, "x.org/taken"), (7, inode, "x.org/taken~n7")]
 
 
 async def test_an_empty_body_is_an_empty_file(bodies: Bodies) -> None:
@@ -198,6 +218,24 @@ async def test_a_temporary_name_that_is_gone(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="/b' cannot be written: no such file or directory"):
             bodies.save(wanted)
     assert files(tmp_path) == {}
+
+
+@pytest.mark.parametrize("way", list(Way))
+@pytest.mark.parametrize("size", [10, MIB])
+async def test_a_body_that_finds_no_directory(tmp_path: Path, way: Way, size: int) -> None:
+    """What cannot get its name is gone, with its file and its descriptor; the next body can be saved."""
+    with Bodies(tmp_path, way=way) as bodies:
+        bodies.save(await filled(bodies, "http://example.org/before"))  # its directory is open from now on
+        sink = await filled(bodies, "http://blocked.org/a", b"x" * size)
+        for name in ("blocked.org", *[f"blocked.org~{variant}" for variant in ("d", "d2", "d3", "d4")]):
+            (tmp_path / name).touch()
+        there, opened = files(tmp_path), open_files() - (sink.part is not None)
+        with pytest.raises(OutputError, match=r"/blocked\.org/a' cannot be written: not a directory"):
+            bodies.save(sink)
+        assert open_files() == opened
+        assert {name for name in there if not is_ours(name)} == set(files(tmp_path))
+        assert bodies.save(await filled(bodies, "http://example.org/a", b"x" * size)) == "example.org/a"
+        assert open_files() == opened
 
 
 @pytest.fixture

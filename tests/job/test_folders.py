@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from asyncfetch.job.folders import Folders, Part, Way, is_ours
+from asyncfetch.job.folders import Folders, Part, Unnamed, Way, is_ours
 from asyncfetch.job.opening import Spare, Wait
 
 WAYS = list(Way)
@@ -99,7 +99,7 @@ def test_a_file_is_no_root(tmp_path: Path) -> None:
 
 @contextlib.contextmanager
 def new_part(folders: Folders, way: Way) -> Iterator[Part]:
-    part = Part(folders.root, way)
+    part = Part.new(folders, way)
     try:
         yield part
     finally:
@@ -140,10 +140,32 @@ def test_a_name_that_is_taken(folders: Folders, out: Path, tmp_path: Path, way: 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_part_without_a_name_is_gone(folders: Folders, out: Path, way: Way) -> None:
     """Closing removes what has no final name; twice is once."""
-    part = Part(folders.root, way)
+    part = Part.new(folders, way)
     part.write([b"x"])
     part.close()
     part.close()
+    assert list(out.iterdir()) == []
+
+
+def test_a_file_that_only_its_descriptor_knows(folders: Folders, out: Path) -> None:
+    """It is nowhere to be seen until it is named, and closing it twice closes no other file that has its number."""
+    file = Unnamed.open(folders, Wait(0.0))
+    file.write([b"some ", b"bytes"])
+    assert list(out.iterdir()) == []
+    file.give("name", folders.root)
+    file.close()
+    other = os.open(out, os.O_RDONLY)
+    file.close()
+    os.close(other)
+    assert (out / "name").read_bytes() == b"some bytes"
+
+
+def test_without_a_way_to_a_file_that_has_no_name(folders: Folders, out: Path) -> None:
+    """Where the system shows no process its open files, naming one is an error that lets another way be tried."""
+    os.close(folders.opened)
+    folders.opened = -1
+    with new_part(folders, Way.UNNAMED) as part, pytest.raises(OSError):
+        part.give("name", folders.root)
     assert list(out.iterdir()) == []
 
 
@@ -202,13 +224,13 @@ def test_it_waits_for_a_descriptor(folders: Folders, no_descriptor_left: list[in
 def test_it_does_not_wait_for_ever(folders: Folders, no_descriptor_left: list[int]) -> None:
     """If none gets free, the error says so."""
     with pytest.raises(OSError) as caught:
-        Part(folders.root, Way.UNNAMED, wait=Wait(0.02))
+        Part.new(folders, Way.UNNAMED, Wait(0.02))
     assert caught.value.errno == errno.EMFILE
 
 
 def test_a_few_descriptors_are_held_in_reserve(folders: Folders, no_descriptor_left: list[int]) -> None:
     """Where sockets have all others, a file and its directories can be opened at once; then they are held again."""
-    part = Part(folders.root, Way.UNNAMED, wait=Wait(0.0, folders.spare))
+    part = Part.new(folders, Way.UNNAMED, Wait(0.0, folders.spare))
     folders.open("x")
     part.close()
     folders.spare.refill()

@@ -34,6 +34,8 @@ def without_mark(url: str) -> str:
         ("http://127.0.0.1:8080/f/000017.bin", "127.0.0.1+8080/f/000017.bin"),
         ("https://example.org/~user/x,y=z@1+2.html", "example.org/~user/x,y=z@1+2.html"),
         ("https://example.org/a/../b", "example.org/b"),
+        ("https://example.org/a-b.c.tar.gz", "example.org/a-b.c.tar.gz"),
+        ("https://example.org/r.job.jsonl", "example.org/r.job.jsonl"),
         ("https://example.org/%2e%2e/b", "example.org/b"),
     ],
 )
@@ -61,6 +63,7 @@ def test_plain_names_are_the_url_itself(url: str, expected: str) -> None:
         ("https://example.org/nul.txt", "example.org/_nul.txt"),
         ("https://example.org/aux/x", "example.org/_aux/x"),
         ("https://aux.example/x", "_aux.example/x"),
+        ("https://con/a/x", "_con/a/x"),
         ("https://example.org/com¹.txt", "example.org/_com¹.txt"),
         ("https://example.org/a:b%5Cc%3Cd", "example.org/a_b_c_d"),
         ("https://example.org/a.", "example.org/a_"),
@@ -107,6 +110,9 @@ def test_variants() -> None:
     """A variant stands before the extension and fits into the length."""
     assert path("https://example.org/a.tar.gz", "n17") == "example.org/a~n17.tar.gz"
     assert path("https://example.org/a", "n17") == "example.org/a~n17"
+    assert path("https://example.org/a.b-c.d", "n17") == "example.org/a.b-c~n17.d"
+    assert path("https://example.org/a..d", "n17") == "example.org/a.~n17.d"
+    assert path("https://example.org/a.tar.tar", "n17") == "example.org/a~n17.tar.tar"
     longest = body_name("https://example.org/" + "x" * 196 + ".csv")
     assert len(longest.file()) == 200
     assert longest.file("n17") == "x" * 192 + "~n17.csv"
