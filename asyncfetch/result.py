@@ -80,26 +80,19 @@ class Timings(msgspec.Struct, omit_defaults=True, gc=False):
 
     def rounded(self) -> Timings:
         """The same to the microsecond."""
-        times = msgspec.structs.astuple(self)
-        if times == _NO_TIMES:
-            return self
-        queue, dns, connect, tls, ttfb, total = times
         return Timings(
-            queue and _rounded(queue),
-            dns and _rounded(dns),
-            connect and _rounded(connect),
-            tls and _rounded(tls),
-            ttfb and _rounded(ttfb),
-            total and _rounded(total),
+            self.queue and _rounded(self.queue),
+            self.dns and _rounded(self.dns),
+            self.connect and _rounded(self.connect),
+            self.tls and _rounded(self.tls),
+            self.ttfb and _rounded(self.ttfb),
+            self.total and _rounded(self.total),
         )
 
 
-_NO_TIMES = msgspec.structs.astuple(Timings())
-
-
 def _rounded(seconds: float) -> float:
-    """Round to the microsecond, at a third of what `round` costs."""
-    return int(seconds * 1e6 + 0.5) / 1e6
+    """Round to the microsecond, at a fraction of what `round` costs."""
+    return (seconds * 1e6 + 0.5) // 1.0 / 1e6
 
 
 class BodyStream(Protocol):

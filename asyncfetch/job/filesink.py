@@ -70,6 +70,10 @@ class FileSink(msgspec.Struct, eq=False):
     _unread: bool = False
     _is_kept: bool = False
 
+    def __repr__(self) -> str:
+        """Show whose it is and how much, not the body."""
+        return f"<FileSink of {self.request!r}: {self.size} bytes>"
+
     def take(self, content: bytes) -> None:
         """Take a whole body, which stays in memory until it is saved: it came with its head, so it is small."""
         self._chunks.append(content)

@@ -71,6 +71,15 @@ async def test_a_small_body_is_noted_before_it_has_a_name(bodies: Bodies) -> Non
     assert notes == [(7, inode, "x.org/taken"), (7, inode, "x.org/taken~n7")]
 
 
+async def test_a_sink_does_not_show_its_body(bodies: Bodies) -> None:
+    """A result that is printed says whose body it has and how much, not all of it, and no password."""
+    sink = await filled(bodies, "http://user:password@x.org/a", b"body " * 1000)
+    assert repr(sink) == (
+        "<FileSink of Request('http://***@x.org/a', index=1, method='GET', headers=[]): 5000 bytes>"
+    )
+    sink.discard()
+
+
 async def test_an_empty_body_is_an_empty_file(bodies: Bodies) -> None:
     """A body of no bytes is a body."""
     assert bodies.save(await filled(bodies, "http://example.org/")) == "example.org/index"
