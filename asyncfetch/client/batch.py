@@ -86,9 +86,9 @@ class Batch:
         self._source_ended = True
         self._notify()
 
-    def expect_one(self) -> None:
-        """Take note that one entry more will have a result, or be given up."""
-        self._outstanding += 1
+    def expect(self, entries: int) -> None:
+        """Take note that so many entries more will have a result, or be given up."""
+        self._outstanding += entries
 
     def _restore(self, request: Request, index: int) -> Fetch | None:
         """Make the fetch of an entry that waited on disk. None if it has ended at once, or with it the list."""

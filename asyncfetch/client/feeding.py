@@ -153,10 +153,8 @@ class Feeder:
             self._queue(fetches)
 
     def _queue(self, fetches: list[Fetch]) -> None:
-        if self._batch.stopping:
-            for _ in fetches:
-                self._batch.give_up()
-        elif fetches:
+        if fetches and not self._batch.stopping:
+            self._batch.expect(len(fetches))
             self._window.add(fetches)
 
     def _prepare(self, entry: str | Request) -> Fetch | None:
@@ -179,12 +177,12 @@ class Feeder:
             if is_next or not self._maker.is_plain(request):  # what it brings along is checked at once in any case
                 fetch = self._maker.make(window.lane, request, index, url, batch)
         except InvalidURL as error:
-            batch.expect_one()
+            batch.expect(1)
             batch.reject(request, index, error)
             return None
-        batch.expect_one()
         if is_next:
             return fetch
+        batch.expect(1)
         if why is None:
             window.put_away(host, request, index)
         else:

@@ -42,6 +42,7 @@ _LENGTH = re.compile(rb"0*[0-9]{1,18}")
 _BLANKS = b" \t"
 _FOLDS = (b" ", b"\t")
 _START = b"HTTP/1."
+_KEEP_ALIVE = [b"keep-alive"]
 _FRAMING_FIELDS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"content-encoding"})
 _DESCRIBING_FIELDS = frozenset({b"content-type", b"etag", b"last-modified"})
 WISHES = b"wishes"  # no field's name: the key of all those by which a server says how it wants to be asked
@@ -324,9 +325,9 @@ def choose_framing(head: Head, method: str) -> int | Framing:
         MalformedMessage: a Transfer-Encoding other than `chunked`, or a Content-Length that is no number or
             contradicts another one.
     """
-    if method == "HEAD" or head.status in (204, 304):
+    status, framing = head.status, head.noted
+    if status == 204 or status == 304 or method == "HEAD":
         return 0
-    framing = head.noted
     if b"transfer-encoding" in framing:
         codings = b",".join(framing[b"transfer-encoding"])
         if codings.strip(_BLANKS).lower() != b"chunked":
@@ -336,7 +337,7 @@ def choose_framing(head: Head, method: str) -> int | Framing:
     if values is None:
         return Framing.UNTIL_CLOSE
     value = values[0]
-    return int(value) if len(values) == 1 and value.isdigit() and len(value) <= 18 else _parse_length(values)
+    return int(value) if value.isdigit() and len(value) <= 18 and len(values) == 1 else _parse_length(values)
 
 
 def _parse_length(values: list[bytes]) -> int:
@@ -364,11 +365,12 @@ def may_persist(head: Head) -> bool:
         return False
     if head.status == 204 and framing.get(b"content-length", [b"0"]) != [b"0"]:
         return False
-    if b"connection" not in framing:
+    wishes = framing.get(b"connection")
+    if wishes is None:
         return head.minor >= 1
-    if framing[b"connection"] == [b"keep-alive"]:
+    if wishes == _KEEP_ALIVE:
         return True
-    options = {option.strip(_BLANKS) for option in b",".join(framing[b"connection"]).lower().split(b",")}
+    options = {option.strip(_BLANKS) for option in b",".join(wishes).lower().split(b",")}
     if b"close" in options:
         return False
     return head.minor >= 1 or b"keep-alive" in options
