@@ -3,8 +3,8 @@
 - `client.py`: the public face; `misuse.py` says what callers got wrong; `hosts.py` has what is different for
   hosts
 - `many.py`: the results of a list, as its caller sees them; `batch.py`: the list itself; `window.py` reads ahead
-  in it, and what does not fit waits in `overflow.py`, as bytes of `entries.py`; `names.py` looks up the names of
-  its hosts
+  in it, and what does not fit waits in `backlog.py`, which has it written to `overflow.py`, as bytes of
+  `entries.py`; `names.py` looks up the names of its hosts
 - `singles.py`: what is no list; `streamed.py`: a body that its caller reads
 - `turns.py` gives turns to tasks, which begin in `tasks.py`; `engine.py` runs one turn over the streams;
   `fetch.py` is one entry on its way, made by `making.py`
