@@ -23,20 +23,18 @@ _GROUP = 32  # entries of a host that are written together
 _GATHERED_SHARE = 4  # part of the entries in memory that may wait to be written; the others cannot be
 
 
-class _Waiting:
-    """What waits for one host.
+class _Written:
+    """What waits for one host in the overflow.
 
     Attributes:
-        written: entries in the overflow.
-        used: of the first group there, entries that have been taken.
-        gathered: the entries that come after it.
+        count: entries.
+        used: of the first group, entries that have been taken.
     """
 
-    __slots__ = ("gathered", "used", "written")
+    __slots__ = ("count", "used")
 
     def __init__(self) -> None:
-        self.written = self.used = 0
-        self.gathered: list[Entry] = []
+        self.count = self.used = 0
 
 
 class Backlog:
@@ -53,8 +51,8 @@ class Backlog:
         self._entries = Entries()
         self._most = most
         self._most_gathered = most // _GATHERED_SHARE
-        self._hosts: dict[str, _Waiting] = {}
-        self._gathering: OrderedDict[str, _Waiting] = OrderedDict()
+        self._hosts: dict[str, _Written] = {}  # for which something waits, written or gathered
+        self._gathering: OrderedDict[str, list[Entry]] = OrderedDict()
         self._gathered = 0
         self._rests: OrderedDict[str, Sequence[Entry]] = OrderedDict()  # of first groups, what was not taken
         self._left_over = 0
@@ -75,7 +73,8 @@ class Backlog:
 
     def counts(self) -> list[tuple[str, int]]:
         """Say how many entries wait for each host for which some do."""
-        return [(host, waiting.written + len(waiting.gathered)) for host, waiting in self._hosts.items()]
+        gathering = self._gathering
+        return [(host, written.count + len(gathering.get(host, ()))) for host, written in self._hosts.items()]
 
     def add(self, host: str, request: Request, index: int, added: float) -> bool:
         """Put an entry behind the others of its host; True if `write` must follow, now or soon.
@@ -86,12 +85,11 @@ class Backlog:
             index: its position in the list.
             added: when it was read, of the loop's time in seconds.
         """
-        waiting = self._hosts.get(host)
-        if waiting is None:
-            waiting = self._hosts[host] = _Waiting()
-        gathered = waiting.gathered
-        if not gathered:
-            self._gathering[host] = waiting
+        gathered = self._gathering.get(host)
+        if gathered is None:
+            gathered = self._gathering[host] = []
+            if host not in self._hosts:
+                self._hosts[host] = _Written()
         gathered.append((request, index, added))
         self._gathered += 1
         if len(gathered) >= _GROUP:
@@ -100,11 +98,10 @@ class Backlog:
 
     def _put_by(self, host: str) -> bool:
         """Let what was gathered for a host be written; True as of `add`."""
-        waiting = self._gathering.pop(host)
-        groups = self._entries.encode(waiting.gathered)
-        self._gathered -= len(waiting.gathered)
-        waiting.written += len(waiting.gathered)
-        waiting.gathered = []
+        gathered = self._gathering.pop(host)
+        groups = self._entries.encode(gathered)
+        self._gathered -= len(gathered)
+        self._hosts[host].count += len(gathered)
         must_write = False
         for group in groups:
             must_write |= self._overflow.add(host, group)
@@ -124,24 +121,23 @@ class Backlog:
         Raises:
             OSError: the first of them cannot be read back.
         """
-        waiting = self._hosts.get(host)
+        written = self._hosts.get(host)
         entries: list[Entry] = []
-        if waiting is None:
+        if written is None:
             return entries
         try:
-            while waiting.written and len(entries) < most:
-                entries += self._take_written(host, waiting, most - len(entries))
+            while written.count and len(entries) < most:
+                entries += self._take_written(host, written, most - len(entries))
         except OSError:
             if not entries:
                 raise
-        if not waiting.written:
-            if waiting.gathered:
-                entries += self._take_gathered(host, waiting, most - len(entries))
-            if not waiting.gathered:
+        if not written.count:
+            entries += self._take_gathered(host, most - len(entries))
+            if host not in self._gathering:
                 del self._hosts[host]
         return entries
 
-    def _take_written(self, host: str, waiting: _Waiting, most: int) -> Sequence[Entry]:
+    def _take_written(self, host: str, written: _Written, most: int) -> Sequence[Entry]:
         """Take up to so many entries of the first group.
 
         Raises:
@@ -149,17 +145,17 @@ class Backlog:
         """
         group = self._rests.pop(host, None)
         if group is None:
-            group = self._entries.decode(self._overflow.first(host))[waiting.used :]
+            group = self._entries.decode(self._overflow.first(host))[written.used :]
         else:
             self._left_over -= len(group)
         taken, rest = group[:most], group[most:]
         if rest:
-            waiting.used += len(taken)
+            written.used += len(taken)
             self._leave_over(host, rest)
         else:
             self._overflow.drop(host)
-            waiting.used = 0
-        waiting.written -= len(taken)
+            written.used = 0
+        written.count -= len(taken)
         return taken
 
     def _leave_over(self, host: str, rest: Sequence[Entry]) -> None:
@@ -169,12 +165,13 @@ class Backlog:
             _, forgotten = self._rests.popitem(last=False)
             self._left_over -= len(forgotten)
 
-    def _take_gathered(self, host: str, waiting: _Waiting, most: int) -> Sequence[Entry]:
-        taken = waiting.gathered[:most]
-        del waiting.gathered[:most]
+    def _take_gathered(self, host: str, most: int) -> Sequence[Entry]:
+        gathered = self._gathering.get(host, [])
+        taken = gathered[:most]
+        del gathered[:most]
         self._gathered -= len(taken)
-        if not waiting.gathered:
-            del self._gathering[host]
+        if not gathered:
+            self._gathering.pop(host, None)
         return taken
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, 
 
 import anyio
 
+from asyncfetch.client.entries import Entry
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.making import Maker, locate
 from asyncfetch.client.sinks import PartialFactory, SinkFactory
@@ -41,6 +42,7 @@ class Batch:
         partial: finds the beginnings of bodies that an earlier program has kept.
         stopping: nothing new of it is started any more.
         cancelled: what is in flight is given up, too.
+        results: what waits for the consumer, each with the size of its body in memory.
     """
 
     def __init__(
@@ -73,7 +75,7 @@ class Batch:
         self._maker = maker
         self._on_done = on_done
         self._running: dict[Fetch, anyio.CancelScope] = {}
-        self._results: deque[tuple[Result, int]] = deque()  # each with the size of its body in memory
+        self.results: deque[tuple[Result, int]] = deque()
         self._result_bytes = 0
         self._count = 0
         self._outstanding = 0
@@ -172,7 +174,7 @@ class Batch:
         elif why is None:
             window.put_away(host, request, index)
         elif isinstance(why, HostUnavailable):
-            self._refuse([(request, index)], why)
+            self._refuse([(request, index, 0.0)], why)
         else:
             self._reject(request, index, why)
         return window.count_fed()
@@ -204,24 +206,19 @@ class Batch:
         self._turns.stats.ended(None, result)
         self.deliver(result)
 
-    def _refuse(self, entries: Sequence[tuple[Request, int]], why: HostUnavailable) -> None:
+    def _refuse(self, entries: Sequence[Entry], why: HostUnavailable) -> None:
         """Give the results of entries whose host was given up; each has an error of its own."""
-        stats, detail, host, ended = self._turns.stats, why.detail, why.host, time.time()
+        stats, detail, host, now = self._turns.stats, why.detail, why.host, time.time()
         results = [
-            Result(
-                index=index,
-                request=request,
-                error=HostUnavailable(detail, url=redacted(request.url), host=host),
-                ended=ended,
-            )
-            for request, index in entries
+            Result(index, request, error=HostUnavailable(detail, url=redacted(request.url), host=host), ended=now)
+            for request, index, _ in entries
         ]
         stats.refused(stats.hosts.get(host), why.code, len(results))
         self._hand_over([(result, 0) for result in results])
 
     @property
     def _is_full(self) -> bool:
-        return len(self._results) >= self._limits.buffered or self._result_bytes >= self._limits.buffered_bytes
+        return len(self.results) >= self._limits.buffered or self._result_bytes >= self._limits.buffered_bytes
 
     # --- from the workers
 
@@ -264,7 +261,7 @@ class Batch:
 
     def _hand_over(self, results: Sequence[tuple[Result, int]]) -> None:
         self._outstanding -= len(results)
-        self._results.extend(results)
+        self.results.extend(results)
         if self._is_full:
             self._turns.frontier.pause(self.lane)
         self._notify()
@@ -290,36 +287,48 @@ class Batch:
 
     # --- to the consumer
 
-    async def next(self) -> Result:
-        """Return the next result.
+    async def wait(self) -> bool:
+        """Wait until there is a result; False if all have been given out.
 
         Raises:
-            StopAsyncIteration: all results have been given out.
             RuntimeError: two tasks wait for results at once, or the client was closed.
             Exception: what the source raised, or a sink other than OSError.
         """
-        while not self._results:
+        while not self.results:
             if self.is_done:
                 self._raise_failure()
-                raise StopAsyncIteration
+                return False
             if self._consumer is not None and not self._consumer.done():
                 raise RuntimeError("another task is waiting for the next result of this list already")
             self._consumer = self._loop.create_future()
             await self._consumer
-        return self._pop()
+        return True
 
-    def take(self) -> Result | None:
-        """Return the next result if there is one, as `next` does, without a wait."""
-        return self._pop() if self._results else None
-
-    def _pop(self) -> Result:
-        result, size = self._results.popleft()
+    def take(self) -> Result:
+        """Take the first result; there is one."""
+        result, size = self.results.popleft()
         self._result_bytes -= size
-        if self.lane.paused and len(self._results) <= self._limits.buffered // 2 and not self._is_full:
+        self._make_room()
+        return result
+
+    def take_some(self, most: int) -> list[Result]:
+        """Take the results that are there: `most` at most for which something was sent, others in any number."""
+        taken, results = list[Result](), self.results
+        while results and most > 0:
+            result, size = results.popleft()
+            self._result_bytes -= size
+            if result.attempts:
+                most -= 1
+            taken.append(result)
+        self._make_room()
+        return taken
+
+    def _make_room(self) -> None:
+        """Let the list go on if it was held back and hardly any results are left."""
+        if self.lane.paused and len(self.results) <= self._limits.buffered // 2 and not self._is_full:
             self._turns.frontier.resume(self.lane)
             self._turns.pump()
             self._window.wake()
-        return result
 
     def _raise_failure(self) -> None:
         failure, self._failure = self._failure, None
@@ -375,7 +384,7 @@ class Batch:
         """Cancel, and wait until everything is given back."""
         self.cancel()
         await self._done.wait()
-        self._results.clear()
+        self.results.clear()
         self._result_bytes = 0
 
 

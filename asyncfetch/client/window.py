@@ -23,6 +23,7 @@ from time import monotonic
 from typing import NoReturn
 
 from asyncfetch.client.backlog import Backlog, open_backlog
+from asyncfetch.client.entries import Entry
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.overflow import overflow_directory
 from asyncfetch.client.turns import Turns
@@ -52,7 +53,7 @@ class Window:
         limits: Limits,
         *,
         restore: Callable[[Request, int], Fetch | None],
-        refuse: Callable[[Sequence[tuple[Request, int]], HostUnavailable], None],
+        refuse: Callable[[Sequence[Entry], HostUnavailable], None],
         on_failure: Callable[[LocalError], None],
     ) -> None:
         """Begin with an empty window.
@@ -246,7 +247,7 @@ class Window:
             return False
         self._turns.count_queued(host, -len(entries))  # they are counted again as they are added
         if why is not None:
-            self._refuse([(request, index) for request, index, _ in entries], why)
+            self._refuse(entries, why)
             return True
         have_ended = True
         for request, index, added in entries:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from asyncfetch.errors import InvalidURL, LocalError
+from asyncfetch.errors import FetchError, InvalidURL, LocalError
 from asyncfetch.job.ends import DEADLINE, FEW_HOSTS, MAX_FAILURES, TAIL_RATE, Ends, Tail, TailSeen
 from asyncfetch.job.errors import JobError, JournalError, OverflowFailed, SourceError
 from asyncfetch.job.filesink import DiscardSink
@@ -85,7 +85,7 @@ class Job:
         self._journal = journal
         self._bodies = bodies
         self._ends = ends or Ends()
-        self._on_result = on_result
+        self._on_result = on_result or _ignore
         self._on_tail = on_tail
         self._failures = self._done = self._ready = 0
         self._safeguard = safeguard
@@ -169,29 +169,25 @@ class Job:
                 self._ready += len(results)
                 for result in results:
                     self._client.stats.ended(None, result)
-                    if not self._take(result):
+                    self._on_result(result)
+                    if not self._recorder.put([result]):
                         await self._recorder.has_room()
                 for request in requests:
                     yield request
 
-    async def _take_all(self, results: AsyncIterable[Result]) -> None:
-        async for result in results:
-            self._done += 1
-            if result.error is not None:
-                self._note_failure(result)
-            if not self._take(result):
+    async def _take_all(self, fetching: FetchMany) -> None:
+        while results := await fetching.some(self._recorder.room):
+            for result in results:
+                self._done += 1
+                if result.error is not None:
+                    self._note_failure(result.error, result.request)
+                self._on_result(result)
+            if not self._recorder.put(results):
                 with anyio.CancelScope(shield=True):  # what has come is recorded, also when it is time to stop
                     await self._recorder.has_room()
 
-    def _take(self, result: Result) -> bool:
-        """Let a result be recorded; False asks to wait for room before the next one."""
-        if self._on_result is not None:
-            self._on_result(result)
-        return self._recorder.put(result)
-
-    def _note_failure(self, result: Result) -> None:
-        error = result.error
-        if isinstance(error, InvalidURL) and isinstance(place := result.request.context, Place):
+    def _note_failure(self, error: FetchError, request: Request) -> None:
+        if isinstance(error, InvalidURL) and isinstance(place := request.context, Place):
             error.detail = f"{place}: {error.detail}"
         self._failures += 1
         if self._ends.are_too_many(self._failures, self._done):
@@ -240,3 +236,7 @@ class Job:
 
     def _sink(self, request: Request, response: Response) -> Sink | None:
         return _DISCARD if self._bodies is None else self._bodies.sink(request, response)
+
+
+def _ignore(_: Result) -> None:
+    pass

@@ -56,7 +56,8 @@ def take_all(backlog: Backlog, host: str, most: int) -> list[Entry]:
 
 def in_memory(backlog: Backlog) -> tuple[int, int]:
     """How many entries are gathered, and how many of groups are left over: both counted anew."""
-    gathered = sum(len(waiting.gathered) for waiting in backlog._hosts.values())
+    assert all(backlog._gathering.values())
+    gathered = sum(map(len, backlog._gathering.values()))
     left_over = sum(map(len, backlog._rests.values()))
     assert (gathered, left_over) == (backlog._gathered, backlog._left_over)
     return gathered, left_over

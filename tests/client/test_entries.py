@@ -183,6 +183,8 @@ def test_plain_entries_are_one_group() -> None:
     "contexts",
     [
         (1, True, 1.0, 0, False, 0.0, -0.0),
+        (1, True, 1, True),
+        (Place("a", 1), Place("a", 1), Place("a", True), Place("a", True)),
         (0.0, -0.0, 0.0, -0.0),
         ("a", Text("a"), "a", "a"),
         (None, 0, "", b""),
