@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable, Sequence
+from itertools import repeat
 
 import anyio
 
@@ -214,7 +215,7 @@ class Batch:
             for request, index, _ in entries
         ]
         stats.refused(stats.hosts.get(host), why.code, len(results))
-        self._hand_over([(result, 0) for result in results])
+        self._hand_over(list(zip(results, repeat(0), strict=False)))
 
     @property
     def _is_full(self) -> bool:
@@ -296,7 +297,9 @@ class Batch:
         """
         while not self.results:
             if self.is_done:
-                self._raise_failure()
+                failure, self._failure = self._failure, None
+                if failure is not None:
+                    raise failure
                 return False
             if self._consumer is not None and not self._consumer.done():
                 raise RuntimeError("another task is waiting for the next result of this list already")
@@ -313,13 +316,18 @@ class Batch:
 
     def take_some(self, most: int) -> list[Result]:
         """Take the results that are there: `most` at most for which something was sent, others in any number."""
-        taken, results = list[Result](), self.results
-        while results and most > 0:
-            result, size = results.popleft()
-            self._result_bytes -= size
-            if result.attempts:
-                most -= 1
-            taken.append(result)
+        results = self.results
+        if len(results) <= most or not any(result.attempts for result, _ in results):
+            taken = [result for result, _ in results]
+            results.clear()
+            self._result_bytes = 0
+        else:
+            taken = []
+            while results and most > 0:
+                result, size = results.popleft()
+                self._result_bytes -= size
+                most -= result.attempts > 0
+                taken.append(result)
         self._make_room()
         return taken
 
@@ -329,11 +337,6 @@ class Batch:
             self._turns.frontier.resume(self.lane)
             self._turns.pump()
             self._window.wake()
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
 
     def _notify(self) -> None:
         """Wake who waits for a result, and at the end who waits for that."""

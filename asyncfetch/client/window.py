@@ -34,7 +34,7 @@ from asyncfetch.settings import Limits
 __all__ = ["Window"]
 
 _FED_AT_ONCE = 64  # entries; then everybody else has a go
-_FED_AT_ONCE_AHEAD = 16  # the same when reading on is of no use to the requests in flight
+_FED_AT_ONCE_AHEAD = 32  # the same when reading on is of no use to the requests in flight
 _AT_HAND = 8  # entries of a host that stay in memory while others of it are on disk
 _ENDED_AT_ONCE = 100  # entries of a host that was given up, at most; half of the results that may wait
 _THINNED_EVERY = 4  # part of a window that must have come in before it is looked through again

@@ -147,7 +147,7 @@ class Recorder:
             for result in batch:
                 self._preparer.settle(result)
         if self._bodies is None:
-            self._append(batch, [""] * len(batch))
+            self._append(batch, [] if self._preparer is None else [""] * len(batch))
             return
         saved: list[Result] = []
         paths: list[str] = []
@@ -180,7 +180,11 @@ class Recorder:
         return ""
 
     def _append(self, results: list[Result], paths: list[str]) -> None:
-        """Append a line for each result, with the path of its saved body or "", and count those that have one.
+        """Append a line for each result, and count those that have one.
+
+        Args:
+            results: whose bodies, if they are to be saved, have been saved.
+            paths: of the saved body of each, or ""; none at all if there can be nothing to say about bodies.
 
         Raises:
             JournalError: not all have one; the bodies of the others have been removed again.
@@ -221,7 +225,7 @@ class Recorder:
 
 def _records_of(results: list[Result], paths: list[str]) -> list[Record]:
     records = list(map(Record.of, results))
-    for record, result, path in zip(records, results, paths, strict=True):
+    for record, result, path in zip(records, results, paths, strict=False):
         sink = result.sink
         if sink is None:
             continue

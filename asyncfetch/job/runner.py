@@ -85,6 +85,7 @@ class Job:
         self._journal = journal
         self._bodies = bodies
         self._ends = ends or Ends()
+        self._counts_failures = self._ends.counts_failures
         self._on_result = on_result or _ignore
         self._on_tail = on_tail
         self._failures = self._done = self._ready = 0
@@ -190,7 +191,7 @@ class Job:
         if isinstance(error, InvalidURL) and isinstance(place := request.context, Place):
             error.detail = f"{place}: {error.detail}"
         self._failures += 1
-        if self._ends.are_too_many(self._failures, self._done):
+        if self._counts_failures and self._ends.are_too_many(self._failures, self._done):
             self.stop(MAX_FAILURES)
 
     async def _watch(self, scope: anyio.CancelScope) -> None:
