@@ -209,12 +209,12 @@ class Batch:
 
     def _refuse(self, entries: Sequence[Entry], why: HostUnavailable) -> None:
         """Give the results of entries whose host was given up; each has an error of its own."""
-        stats, detail, host, now = self._turns.stats, why.detail, why.host, time.time()
+        stats, error_of, now = self._turns.stats, why.of, time.time()
         results = [
-            Result(index, request, error=HostUnavailable(detail, url=redacted(request.url), host=host), ended=now)
+            Result(index, request, error=error_of(redacted(request.url)), ended=now)
             for request, index, _ in entries
         ]
-        stats.refused(stats.hosts.get(host), why.code, len(results))
+        stats.refused(stats.hosts.get(why.host), why.code, len(results))
         self._hand_over(list(zip(results, repeat(0), strict=False)))
 
     @property

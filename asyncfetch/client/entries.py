@@ -13,7 +13,7 @@ ours for each entry. In any other group each entry is written for itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from types import NoneType
 from typing import Any
 
@@ -29,6 +29,7 @@ Entry = tuple[Request, int, float]  # its position in the list, and the loop's t
 _PLAIN = frozenset({NoneType, bool, int, float, str, bytes})
 _KEPT, _STRUCT, _SHARED, _TUPLE, _LIST, _DICT = range(6)  # codes of msgpack extensions
 _SHARED_MOST = 1000  # different settings that requests bring; one for each request would not be shared
+_ONLY_EQUAL_IF_SAME = frozenset({NoneType, str, bytes})  # of what is plain
 _FEW = 3  # entries of a group that is not worth columns
 _NO_KIND = -1  # of a context that is no struct, or one that was not met before
 _SELDOM = Request.__struct_fields__.index("headers")  # what comes from here on is seldom given
@@ -95,7 +96,10 @@ class Entries:
         if len(kinds) == 1 and not kinds <= _PLAIN:
             kind, parts = self._code(_frozen(kinds.pop())), _columns_of(columns[_OWNED])
             columns[_OWNED] = (None,)
-        return self._encoder.encode((indices, added, kind, *map(_column, (*parts, *columns))))
+        columns = parts + columns
+        if not _PLAIN.issuperset(map(type, chain.from_iterable(columns))):
+            raise _NotWritten
+        return self._encoder.encode((indices, added, kind, *map(_narrowed, columns)))
 
     def _entries_of(self, indices: list[int], added: list[float], kind: int, values: list[Any]) -> list[Entry]:
         columns: list[Iterable[Any]] = [value if type(value) is list else repeat(value) for value in values]
@@ -230,17 +234,10 @@ def _columns_of(structs: Iterable[Any]) -> list[tuple[Any, ...]]:
     return list(zip(*map(msgspec.structs.astuple, structs), strict=True))
 
 
-def _column(values: tuple[Any, ...]) -> object:
-    """Return a column as it is written: as its value, if it has only one. Zeros of floats are equal, and are not.
-
-    Raises:
-        _NotWritten: not all of it is plain.
-    """
-    kinds = set(map(type, values))
-    if not kinds <= _PLAIN:
-        raise _NotWritten
-    is_one = len(kinds) == 1 and float not in kinds and values.count(values[0]) == len(values)
-    return values[0] if is_one else values
+def _narrowed(values: tuple[Any, ...]) -> object:
+    """Return a plain column as it is written: as its value, if it has only one. Equal numbers may yet differ."""
+    first = values[0]
+    return first if type(first) in _ONLY_EQUAL_IF_SAME and values.count(first) == len(values) else values
 
 
 def _frozen(kind: type) -> type[msgspec.Struct]:
