@@ -190,9 +190,10 @@ class Job:
     def _note_failure(self, error: FetchError, request: Request) -> None:
         if isinstance(error, InvalidURL) and isinstance(place := request.context, Place):
             error.detail = f"{place}: {error.detail}"
-        self._failures += 1
-        if self._counts_failures and self._ends.are_too_many(self._failures, self._done):
-            self.stop(MAX_FAILURES)
+        if self._counts_failures:
+            self._failures += 1
+            if self._ends.are_too_many(self._failures, self._done):
+                self.stop(MAX_FAILURES)
 
     async def _watch(self, scope: anyio.CancelScope) -> None:
         """Look at the clock, and at what is left, once a second."""
