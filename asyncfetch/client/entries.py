@@ -7,7 +7,8 @@ anything.
 
 Most entries hold text and numbers only, and their contexts, if any, are of one frozen struct. A group of such ones
 is written by columns: all URLs, all indices and so on, a column of one value as that value. That takes no step of
-ours for each entry. In any other group each entry is written for itself.
+ours for each entry. In any other group each entry is written for itself. What was kept can be given back once only:
+so such entries are groups of their own, and of any other group as many can be taken at a time as are wanted.
 """
 
 from __future__ import annotations
@@ -59,20 +60,24 @@ class Entries:
         self._decoder = msgspec.msgpack.Decoder(list[Any], ext_hook=self._restored)
 
     def encode(self, entries: Sequence[Entry]) -> list[bytes]:
-        """Write some entries: as one group, or each as a group of its own."""
+        """Write some entries: as one group, or, if something of them has been kept, each as a group of its own."""
         if len(entries) > _FEW:
             try:
                 return [self._encode_columns(entries)]
             except (_NotWritten, OverflowError, UnicodeError):
                 pass
-        return [self._encode_one(*entry) for entry in entries]
+        number = self._number
+        written = [self._encode_one(*entry) for entry in entries]
+        return written if self._number > number or len(written) == 1 else [self._encoder.encode(written)]
 
     def decode(self, group: bytes) -> list[Entry]:
         """Read a group that `encode` has written; one of several entries can be read again."""
-        index, added, kind, *values = self._decoder.decode(group)
-        if type(index) is list:
-            return self._entries_of(index, added, kind, values)
-        return [(self._request_of(kind, values), index, added)]
+        values = self._decoder.decode(group)
+        if type(values[0]) is list:
+            return self._decode_columns(*values)
+        if type(values[0]) is bytes:
+            return [self._decode_one(*self._decoder.decode(entry)) for entry in values]
+        return [self._decode_one(*values)]
 
     def clear(self) -> None:
         """Forget what has been kept."""
@@ -101,7 +106,7 @@ class Entries:
             raise _NotWritten
         return self._encoder.encode((indices, added, kind, *map(_narrowed, columns)))
 
-    def _entries_of(self, indices: list[int], added: list[float], kind: int, values: list[Any]) -> list[Entry]:
+    def _decode_columns(self, indices: list[int], added: list[float], kind: int, *values: Any) -> list[Entry]:
         columns: list[Iterable[Any]] = [value if type(value) is list else repeat(value) for value in values]
         if kind != _NO_KIND:
             make, number = self._makers[kind]
@@ -138,16 +143,15 @@ class Entries:
     def _encode_kept(self, request: Request, index: int, added: float) -> bytes:
         return self._encoder.encode((index, added, _NO_KIND, self._keep(request)))
 
-    def _request_of(self, kind: int, values: list[Any]) -> Request:
+    def _decode_one(self, index: int, added: float, kind: int, *values: Any) -> Entry:
         if len(values) == 1:
-            kept: Request = values[0]
-            return kept
+            return values[0], index, added
         if kind == _NO_KIND:
-            return Request(*values)
+            return Request(*values), index, added
         make, fields = self._makers[kind]
         request = Request(*values[fields:])
         request.context = make(*values[:fields])
-        return request
+        return request, index, added
 
     # --- to bytes
 

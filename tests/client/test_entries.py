@@ -211,6 +211,18 @@ def test_what_is_equal_is_not_the_same(contexts: tuple[Any, ...]) -> None:
     assert not entries.kept
 
 
+def test_what_is_not_plain_is_one_group_too() -> None:
+    """Headers, settings and contexts that have bytes: all entries come back, as often as they are read."""
+    entries, written = Entries(), [(request, 12, 3.5) for request in _WRITTEN]
+    (group,) = entries.encode(written)
+    for _ in range(2):
+        found = entries.decode(group)
+        assert found == written
+        assert [types_of(request) for request, _, _ in found] == [types_of(request) for request in _WRITTEN]
+    (group,) = entries.encode(written[:2])
+    assert entries.decode(group) == written[:2]
+
+
 def test_what_is_kept_of_a_group_is_kept_once() -> None:
     """The attempt to write all of it at once leaves nothing behind."""
     entries, objects = Entries(), [object() for _ in range(10)]
