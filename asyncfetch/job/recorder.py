@@ -1,9 +1,10 @@
 """From results to lines and files: one thread writes them, one batch after the other.
 
 A result is written two milliseconds after it came, or when 16 wait, with all that is there (`batches`). When 32
-wait or are being written, `put` asks the run to wait; the command lets 32 more wait in the client, and a kill costs
-no more than these 64 and what is in flight. Results for which nothing was sent (the host was given up, the URL is
-invalid) cost nothing to get again: 500 of them may wait. A body has its file before its line is written.
+wait or are being written, `put` asks the run to wait, and before that it brings no more than there is `room` for;
+the command lets 32 more wait in the client, and a kill costs no more than these 64 and what is in flight. Results
+for which nothing was sent (the host was given up, the URL is invalid) cost nothing to get again: 500 of them may
+wait. A body has its file before its line is written.
 """
 
 from __future__ import annotations
