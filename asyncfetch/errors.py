@@ -298,6 +298,12 @@ class HostUnavailable(FetchError):
         super().__init__(detail, url=url)
         self.host = host
 
+    def of(self, url: str) -> HostUnavailable:
+        """Return the same error of another URL, in half the time: a dead host has one for each of its entries."""
+        error = HostUnavailable.__new__(HostUnavailable, self.detail)
+        error.detail, error.url, error.host = self.detail, url, self.host
+        return error
+
 
 class RobotsDisallowed(FetchError):
     """The robots.txt of its origin does not let this URL be fetched, or could not be had (RFC 9309)."""

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from asyncfetch import errors
-from asyncfetch.errors import ConnectRefused, FetchError, ReadTimeout, StatusError, shown
+from asyncfetch.errors import ConnectRefused, FetchError, HostUnavailable, ReadTimeout, StatusError, shown
 
 KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, FetchError)]
 GROUPS = {
@@ -83,6 +83,16 @@ def test_errors_travel(kind: type[FetchError]) -> None:
         assert again.args == error.args
         assert again.__notes__ == error.__notes__
         assert vars(again) == vars(error)
+
+
+def test_that_of_another_url() -> None:
+    """A host that was given up has the same error for each URL, and each is an object of its own."""
+    error = HostUnavailable("it was given up", host="h:80")
+    other = error.of("http://h/")
+    made = HostUnavailable("it was given up", url="http://h/", host="h:80")
+    assert type(other) is HostUnavailable
+    assert (vars(other), other.args, str(other)) == (vars(made), made.args, str(made))
+    assert error.url == ""
 
 
 def test_text_and_phase() -> None:

@@ -244,7 +244,7 @@ class _Run:
                 safeguard=self._safeguard,
                 preparer=self._preparer,
                 ends=self._options.ends,
-                on_result=self._note,
+                on_result=self._note if self._shows_failures else self._examples.add,
                 on_tail=self._tell_of_tail,
             )
             if self._signal is not None:
@@ -254,8 +254,7 @@ class _Run:
     def _note(self, result: Result) -> None:
         if result.error is not None:
             self._examples.add(result)
-            if self._shows_failures:
-                self._view.failure(result)
+            self._view.failure(result)
 
     def _tell_of_tail(self, tail: TailSeen) -> None:
         """Say that little is left and hardly anything comes, and what can be done about it."""

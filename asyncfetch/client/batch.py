@@ -11,7 +11,9 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import repeat
 
+from asyncfetch.client.entries import Entry
 from asyncfetch.client.feeding import Feeder
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.making import Maker, locate
@@ -38,6 +40,7 @@ class Batch:
         partial: finds the beginnings of bodies that an earlier program has kept.
         stopping: nothing new of it is started any more.
         cancelled: what is in flight is given up, too.
+        results: what waits for the consumer, each with the size of its body in memory.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Batch:
         self._limits = limits
         self._maker = maker
         self._on_done = on_done
-        self._results: deque[tuple[Result, int]] = deque()  # each with the size of its body in memory
+        self.results: deque[tuple[Result, int]] = deque()
         self._result_bytes = 0
         self._outstanding = 0
         self._source_ended = False
@@ -111,26 +114,21 @@ class Batch:
         self._turns.stats.ended(None, result)
         self.deliver(result)
 
-    def refuse(self, entries: Sequence[tuple[Request, int]], why: HostUnavailable) -> None:
+    def refuse(self, entries: Sequence[Entry], why: HostUnavailable) -> None:
         """Give the results of entries whose host was given up; each has an error of its own."""
-        stats, detail, host, ended = self._turns.stats, why.detail, why.host, time.time()
+        stats, error_of, now = self._turns.stats, why.of, time.time()
         results = [
-            Result(
-                index=index,
-                request=request,
-                error=HostUnavailable(detail, url=redacted(request.url), host=host),
-                ended=ended,
-            )
-            for request, index in entries
+            Result(index, request, error=error_of(redacted(request.url)), ended=now)
+            for request, index, _ in entries
         ]
-        stats.refused(stats.hosts.get(host), why.code, len(results))
+        stats.refused(stats.hosts.get(why.host), why.code, len(results))
         self._outstanding -= len(results)
-        self._results.extend([(result, 0) for result in results])
+        self.results.extend(zip(results, repeat(0), strict=False))
         self._notify()
 
     def _is_full(self) -> bool:
         limits = self._limits
-        return len(self._results) >= limits.buffered or self._result_bytes >= limits.buffered_bytes
+        return len(self.results) >= limits.buffered or self._result_bytes >= limits.buffered_bytes
 
     # --- from the workers
 
@@ -158,7 +156,7 @@ class Batch:
         size = response.num_bytes if response is not None and response.body is not None else 0
         self._result_bytes += size
         self._outstanding -= 1
-        self._results.append((result, size))
+        self.results.append((result, size))
         self._notify()
 
     def deliver_unsent(self, result: Result, host: str) -> None:
@@ -182,41 +180,55 @@ class Batch:
 
     # --- to the consumer
 
-    async def next(self) -> Result:
-        """Return the next result.
+    async def wait(self) -> bool:
+        """Wait until there is a result; False if all have been given out.
 
         Raises:
-            StopAsyncIteration: all results have been given out.
             RuntimeError: two tasks wait for results at once, or the client was closed.
             Exception: what the source raised, or a sink other than OSError.
         """
-        while not self._results:
+        while not self.results:
             if self.is_done:
-                self._raise_failure()
-                raise StopAsyncIteration
+                failure, self._failure = self._failure, None
+                if failure is not None:
+                    raise failure
+                return False
             if self._consumer is not None and not self._consumer.done():
                 raise RuntimeError("another task is waiting for the next result of this list already")
             self._consumer = self._loop.create_future()
             await self._consumer
-        return self._pop()
+        return True
 
-    def take(self) -> Result | None:
-        """Return the next result if there is one, as `next` does, without a wait."""
-        return self._pop() if self._results else None
-
-    def _pop(self) -> Result:
-        result, size = self._results.popleft()
+    def take(self) -> Result:
+        """Take the first result; there is one."""
+        result, size = self.results.popleft()
         self._result_bytes -= size
-        if self.lane.paused and len(self._results) <= self._limits.buffered // 2 and not self._is_full():
+        self._make_room()
+        return result
+
+    def take_some(self, most: int) -> list[Result]:
+        """Take the results that are there: `most` at most for which something was sent, others in any number."""
+        results = self.results
+        if len(results) <= most or not any(result.attempts for result, _ in results):
+            taken = [result for result, _ in results]
+            results.clear()
+            self._result_bytes = 0
+        else:
+            taken = []
+            while results and most > 0:
+                result, size = results.popleft()
+                self._result_bytes -= size
+                most -= result.attempts > 0
+                taken.append(result)
+        self._make_room()
+        return taken
+
+    def _make_room(self) -> None:
+        """Let the list go on if it was held back and hardly any results are left."""
+        if self.lane.paused and len(self.results) <= self._limits.buffered // 2 and not self._is_full():
             self._turns.frontier.resume(self.lane)
             self._turns.pump()
             self._window.wake()
-        return result
-
-    def _raise_failure(self) -> None:
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
 
     def _notify(self) -> None:
         """Hold the list back if too many results are there; wake who waits for one, or at last for the end."""
@@ -267,7 +279,7 @@ class Batch:
         """Cancel, and wait until everything is given back."""
         self.cancel()
         await self._done.wait()
-        self._results.clear()
+        self.results.clear()
         self._result_bytes = 0
 
 

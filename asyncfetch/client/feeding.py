@@ -32,12 +32,12 @@ from asyncfetch.result import Request
 if TYPE_CHECKING:
     from asyncfetch.client.batch import Batch
 
-__all__ = ["Entries", "Feeder", "Source"]
+__all__ = ["Batched", "Feeder", "Source"]
 
 _CLOSING = 1.0  # seconds that a source has to close itself
 
 
-class Entries:
+class Batched:
     """A source that gives its entries many at a time, which costs less than one after the other.
 
     Attributes:
@@ -48,7 +48,7 @@ class Entries:
         self.some = some
 
 
-Source = Iterable[str | Request] | AsyncIterable[str | Request] | Entries
+Source = Iterable[str | Request] | AsyncIterable[str | Request] | Batched
 
 
 class Feeder:
@@ -94,7 +94,7 @@ class Feeder:
             self._task.cancel()
 
     async def _feed(self, source: Source) -> None:
-        if isinstance(source, Entries):
+        if isinstance(source, Batched):
             while not self._batch.stopping and (some := await source.some()):
                 await self._take_all(iter(some))
         elif isinstance(source, AsyncIterable):
@@ -186,7 +186,7 @@ class Feeder:
         if why is None:
             window.put_away(host, request, index)
         else:
-            batch.refuse([(request, index)], why)
+            batch.refuse([(request, index, 0.0)], why)
         return None
 
     def _as_request(self, entry: str | Request) -> Request:

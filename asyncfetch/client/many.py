@@ -38,7 +38,25 @@ class FetchMany:
         if self._closed:
             raise StopAsyncIteration
         batch = self._batch or self._begin()
-        return batch.take() or await batch.next()
+        if not batch.results and not await batch.wait():
+            raise StopAsyncIteration
+        return batch.take()
+
+    async def some(self, most: int) -> list[Result]:
+        """Return the results that are there, of which iterating would give one after the other.
+
+        If none is there, it waits for one; an empty list is the end.
+
+        Args:
+            most: how many at most for which something was sent, 1 or more. Others come in any number.
+
+        Raises:
+            Exception: as iterating.
+        """
+        if self._closed:
+            return []
+        batch = self._batch or self._begin()
+        return batch.take_some(most) if batch.results or await batch.wait() else []
 
     def _begin(self) -> Batch:
         if self._batch is None:

@@ -1,15 +1,15 @@
-"""Entries of a list that do not fit its window, on disk: per host, first in, first out.
+"""Groups of entries that wait for their host, on disk: per host, first in, first out.
 
 A temporary file without a name, so that nobody else can open it and nothing of it outlives the process, not even
-after a SIGKILL. It is made of chunks, each of one host: what comes next for that host, how many bytes, the entries.
+after a SIGKILL. It is made of chunks, each of one host: what comes next for that host, how many bytes, the groups.
 What has been read is not given back piece by piece; when nothing waits any more, the file begins again.
 
 Memory is for each host that has something here, some hundred bytes, and for what is not written yet: 64 KiB of a
-host, 4 MiB in all. Whatever the order of the hosts, an entry costs one write of its share of a chunk and one read
-of at most 8 KiB. These are of the page cache as a rule, some microseconds each, less than the way to a thread and
-back; so they are done at once, in the event loop.
+host, 4 MiB in all. Whatever the order of the hosts, a group costs one write of its share of a chunk and one read
+of at most 8 KiB, or a second one if it is longer. These are of the page cache as a rule, some microseconds each,
+less than the way to a thread and back; so they are done at once, in the event loop.
 
-What an entry is, and when it comes here, is not known here: see `entries` and `window`.
+What is in a group, and when it comes here, is not known here: see `entries` and `backlog`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ __all__ = ["Overflow", "open_overflow"]
 _CHUNK = 64 * 1024  # bytes of one host that are written at once
 _UNWRITTEN = 4 * 1024 * 1024  # bytes, over all hosts; beyond that, short chunks are written
 _READ = 8 * 1024  # bytes that are read at once
-_HEADER = Struct("<QI")  # where the host's next chunk is, 0 while there is none; bytes of the entries in this one
+_HEADER = Struct("<QI")  # where the host's next chunk is, 0 while there is none; bytes of the groups in this one
 _LINK = Struct("<Q")
-_LENGTH = Struct("<I")  # before each entry
+_LENGTH = Struct("<I")  # before each group
 _LENGTH_SIZE = _LENGTH.size
 _START = _HEADER.size  # so that no chunk is at 0
 
@@ -40,31 +40,27 @@ class _Shelf:
     """What waits for one host.
 
     Attributes:
-        count: entries.
+        count: groups.
         chunk: the chunk that is being read, 0 if none was written.
-        at: where its next entry is.
-        left: bytes of it that have not been read.
+        at: where its next group is.
+        left: bytes of it that have not been dropped.
+        first: bytes of the first group, with its length, once it has been looked at.
         last: the chunk written last.
-        unwritten: entries, with their lengths, that come after it.
+        unwritten: groups, with their lengths, that come after it.
         bytes: how many bytes these are.
     """
 
-    __slots__ = ("at", "bytes", "chunk", "count", "last", "left", "unwritten")
+    __slots__ = ("at", "bytes", "chunk", "count", "first", "last", "left", "unwritten")
 
     def __init__(self) -> None:
-        self.count = self.chunk = self.at = self.left = self.last = self.bytes = 0
+        self.count = self.chunk = self.at = self.left = self.first = self.last = self.bytes = 0
         self.unwritten: deque[bytes] = deque()
 
 
 class Overflow:
-    """The entries that wait here. Made by `open_overflow`.
-
-    Attributes:
-        count: entries.
-    """
+    """The groups that wait here. Made by `open_overflow`."""
 
     def __init__(self, file: IO[bytes], most: int) -> None:
-        self.count = 0
         self._file = file
         self._most = most
         self._end = _START
@@ -83,24 +79,19 @@ class Overflow:
         """Whether as many bytes as are allowed are used; there is room again when nothing waits any more."""
         return self._end + self._unwritten >= self._most
 
-    def counts(self) -> list[tuple[str, int]]:
-        """Say how many entries wait for each host for which some do."""
-        return [(host, shelf.count) for host, shelf in self._shelves.items()]
-
-    def add(self, host: str, entry: bytes) -> bool:
-        """Put an entry behind the others of its host; True if `write` must follow, now or soon."""
+    def add(self, host: str, group: bytes) -> bool:
+        """Put a group behind the others of its host; True if `write` must follow, now or soon."""
         shelf = self._shelves.get(host)
         if shelf is None:
             shelf = self._shelves[host] = _Shelf()
-        size = _LENGTH_SIZE + len(entry)
+        size = _LENGTH_SIZE + len(group)
         if not shelf.bytes:
             self._dirty[host] = shelf
-        shelf.unwritten.append(_LENGTH.pack(len(entry)) + entry)
+        shelf.unwritten.append(_LENGTH.pack(len(group)) + group)
         shelf.bytes = filled = shelf.bytes + size
         if filled - size < _CHUNK <= filled:
             self._due.append(host)
         shelf.count += 1
-        self.count += 1
         self._unwritten += size
         return bool(self._due) or self._unwritten > _UNWRITTEN
 
@@ -118,34 +109,41 @@ class Overflow:
         while self._unwritten > _UNWRITTEN:
             self._write_chunk(*next(iter(self._dirty.items())))
 
-    def take(self, host: str, most: int) -> list[bytes]:
-        """Take the first entries of a host, one at least and `most` at most, or none if there are none.
+    def first(self, host: str) -> bytes:
+        """Return the first group of a host for which some wait; it stays until `drop`.
 
         Raises:
-            OSError: they cannot be read back.
+            OSError: it cannot be read back.
         """
-        shelf = self._shelves.get(host)
-        if shelf is None:
-            return []
-        entries: list[bytes] = []
-        while len(entries) < most and (shelf.left or self._next_chunk(shelf)):
-            entries += self._read_some(shelf, most - len(entries))
-        while len(entries) < most and shelf.unwritten:
-            entry = shelf.unwritten.popleft()
-            shelf.bytes -= len(entry)
-            self._unwritten -= len(entry)
-            entries.append(entry[_LENGTH_SIZE:])
-        if not shelf.unwritten:
-            self._dirty.pop(host, None)
-        self.count -= len(entries)
-        shelf.count -= len(entries)
+        shelf = self._shelves[host]
+        is_written = shelf.left or self._next_chunk(shelf)
+        group = self._read_first(shelf) if is_written else shelf.unwritten[0][_LENGTH_SIZE:]
+        shelf.first = _LENGTH_SIZE + len(group)
+        return group
+
+    def drop(self, host: str) -> None:
+        """Forget the group that `first` has returned.
+
+        Raises:
+            OSError: the file cannot be read; nothing was forgotten.
+        """
+        shelf = self._shelves[host]
+        if shelf.left or self._next_chunk(shelf):
+            shelf.at += shelf.first
+            shelf.left -= shelf.first
+        else:
+            shelf.unwritten.popleft()
+            shelf.bytes -= shelf.first
+            self._unwritten -= shelf.first
+            if not shelf.unwritten:
+                self._dirty.pop(host, None)
+        shelf.count -= 1
         if not shelf.count:
             self._remove(host)
-        return entries
 
     def close(self) -> None:
         """Forget everything; the file is gone with it. Can be called again."""
-        self.count = self._unwritten = 0
+        self._unwritten = 0
         self._shelves.clear()
         self._dirty.clear()
         self._due.clear()
@@ -177,33 +175,18 @@ class Overflow:
         shelf.at = shelf.chunk + _HEADER.size
         return True
 
-    def _read_some(self, shelf: _Shelf, most: int) -> list[bytes]:
-        """Read up to so many entries of the chunk at hand, at least one."""
-        piece = self._piece_of(shelf)
-        (length,) = _LENGTH.unpack_from(piece)
-        if _LENGTH_SIZE + length > len(piece):
-            piece = self._read_at(shelf.at, _LENGTH_SIZE + length)
-        entries: list[bytes] = []
-        begin = _LENGTH_SIZE
-        while begin + length <= len(piece):
-            entries.append(piece[begin : begin + length])
-            begin += length + _LENGTH_SIZE
-            if len(entries) == most or begin > len(piece):
-                break
-            (length,) = _LENGTH.unpack_from(piece, begin - _LENGTH_SIZE)
-        used = begin - _LENGTH_SIZE
-        shelf.at += used
-        shelf.left -= used
-        return entries
-
-    def _piece_of(self, shelf: _Shelf) -> bytes:
-        """Return the next bytes of the chunk at hand; what was read last may have some of them."""
+    def _read_first(self, shelf: _Shelf) -> bytes:
+        """Return the next group of the chunk at hand; what was read last may have it."""
         at, piece = self._piece
-        piece = piece[shelf.at - at :] if shelf.at >= at else b""
-        if len(piece) < _LENGTH_SIZE or len(piece) < _LENGTH_SIZE + _LENGTH.unpack_from(piece)[0]:
+        group = _group_in(piece, shelf.at - at)
+        if group is None:
             piece = self._read_at(shelf.at, min(shelf.left, _READ))
             self._piece = shelf.at, piece
-        return piece
+            group = _group_in(piece, 0)
+        if group is None:
+            (length,) = _LENGTH.unpack_from(piece)
+            group = self._read_at(shelf.at + _LENGTH_SIZE, length)
+        return group
 
     def _remove(self, host: str) -> None:
         """Forget a host for which nothing waits; when that was the last one, the file begins again."""
@@ -229,6 +212,15 @@ class Overflow:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
             content += more
         return content
+
+
+def _group_in(piece: bytes, at: int) -> bytes | None:
+    """Take out the group that begins there, if all of it is in the piece."""
+    begin = at + _LENGTH_SIZE
+    if at < 0 or begin > len(piece):
+        return None
+    end = begin + _LENGTH.unpack_from(piece, at)[0]
+    return piece[begin:end] if end <= len(piece) else None
 
 
 def overflow_directory() -> str | None:

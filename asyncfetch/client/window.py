@@ -4,14 +4,14 @@ The window is `Limits.queued` entries long. While it has room, or while all plac
 to it: the source waits. But when it is full and places are free, every entry in it waits for a host that is busy or
 wants to be left alone, and further hosts may stand in the list behind these. Then:
 
-1. What the hosts have beyond their next few entries goes to the overflow, on disk. That makes room, and the reading
+1. What the hosts have beyond their next few entries goes to the backlog, on disk. That makes room, and the reading
    goes on. If it does not make enough, because there are many hosts, the window may become twice as long.
 2. Once a host has entries there, further ones of it go there too, so that they keep their order.
 3. When the last entry of such a host has left the scheduler's queue, the next few come back. If the host has been
    given up, they end there and then, and the next few after them, as far as there is room for results.
 
 Reading ahead shares the event loop with fetching: it takes few entries at a time. The source waits in any case
-while the overflow is as large as it may be (`Limits.overflow`), or too much is kept that cannot be written.
+while the backlog is as large as it may be (`Limits.overflow`), or too much is kept that cannot be written.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NoReturn
 
-from asyncfetch.client.entries import Entries
+from asyncfetch.client.backlog import Backlog, open_backlog
+from asyncfetch.client.entries import Entry
 from asyncfetch.client.fetch import Fetch
-from asyncfetch.client.overflow import Overflow, open_overflow, overflow_directory
+from asyncfetch.client.overflow import overflow_directory
 from asyncfetch.client.turns import Turns
 from asyncfetch.errors import HostUnavailable, LocalError, shown
 from asyncfetch.result import Request
@@ -33,7 +34,7 @@ from asyncfetch.settings import Limits
 __all__ = ["Window"]
 
 _FED_AT_ONCE = 64  # entries; then everybody else has a go
-_FED_AT_ONCE_AHEAD = 16  # the same when reading on is of no use to the requests in flight
+_FED_AT_ONCE_AHEAD = 32  # the same when reading on is of no use to the requests in flight
 _AT_HAND = 8  # entries of a host that stay in memory while others of it are on disk
 _ENDED_AT_ONCE = 100  # entries of a host that was given up, at most; half of the results that may wait
 _THINNED_EVERY = 4  # part of a window that must have come in before it is looked through again
@@ -52,7 +53,7 @@ class Window:
         limits: Limits,
         *,
         restore: Callable[[Request, int], Fetch | None],
-        refuse: Callable[[Sequence[tuple[Request, int]], HostUnavailable], None],
+        refuse: Callable[[Sequence[Entry], HostUnavailable], None],
         on_failure: Callable[[LocalError], None],
     ) -> None:
         """Begin with an empty window.
@@ -75,8 +76,7 @@ class Window:
         self._feeder: asyncio.Future[None] | None = None
         self._ended_at_once = max(1, min(_ENDED_AT_ONCE, limits.buffered // 2))
         self._least_room = max(1, min(_FED_AT_ONCE, limits.queued // 2))
-        self._entries = Entries()
-        self._overflow: Overflow | None = None
+        self._backlog: Backlog | None = None
         self._may_overflow = limits.overflow > 0
         self._added = 0
         self._thinned_at = 0
@@ -94,10 +94,10 @@ class Window:
 
     def puts_away(self, host: str) -> bool:
         """Whether an entry of a host is to be `put_away` now, so that nothing need be made of it yet."""
-        overflow = self._overflow
-        if overflow is None:
+        backlog = self._backlog
+        if backlog is None:
             return False
-        return host in overflow or (self.lane.queued >= self._queued and host in self.lane.queues)
+        return host in backlog or (self.lane.queued >= self._queued and host in self.lane.queues)
 
     def put_away(self, host: str, request: Request, index: int) -> None:
         """Let an entry wait on disk until its turn is near.
@@ -105,19 +105,19 @@ class Window:
         Raises:
             LocalError: the disk does not take it; the list has been told.
         """
-        overflow = self._overflow
-        assert overflow is not None, "puts_away() said so"
-        must_write = overflow.add(host, self._entries.encode(request, index, monotonic()))
+        backlog = self._backlog
+        assert backlog is not None, "puts_away() said so"
+        must_write = backlog.add(host, request, index, monotonic())
         self._turns.count_queued(host, 1)
         if must_write:
-            self._write(overflow)
+            self._write(backlog)
 
     def at_once(self) -> int:
         """Say how many entries the source may give before it should `breathe`, 1 or more."""
         room = self._queued - self.lane.queued
         if room <= 0:
             return max(1, min(room + self._queued, _FED_AT_ONCE_AHEAD))
-        is_ahead = self._overflow is not None and self._overflow.count > 0
+        is_ahead = not (self._backlog is None or self._backlog.is_empty)
         return min(room, _FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE)
 
     def must_wait(self) -> bool:
@@ -148,9 +148,9 @@ class Window:
 
     def started(self, host: str) -> None:
         """Take note that a turn for a host is being run: perhaps it was the last one at hand."""
-        overflow = self._overflow
-        if overflow is not None and host in overflow and host not in self.lane.queues:
-            self._bring_back(host, overflow)
+        backlog = self._backlog
+        if backlog is not None and host in backlog and host not in self.lane.queues:
+            self._bring_back(host, backlog)
         if self._feeder is not None:
             self.wake()
 
@@ -167,18 +167,17 @@ class Window:
     def close(self) -> int:
         """Forget what waits on disk, and say how many entries that were; nothing is brought back any more."""
         self._closed = True
-        overflow, self._overflow = self._overflow, None
+        backlog, self._backlog = self._backlog, None
         self._may_overflow = False
-        self._entries.clear()
-        if overflow is None:
+        if backlog is None:
             return 0
-        count = overflow.count
-        for host, waiting in overflow.counts():
+        counts = backlog.counts()
+        for host, waiting in counts:
             self._turns.count_queued(host, -waiting)
-        overflow.close()
-        return count
+        backlog.close()
+        return sum(waiting for _, waiting in counts)
 
-    # --- the overflow
+    # --- the backlog
 
     @property
     def _reads_on(self) -> bool:
@@ -189,8 +188,7 @@ class Window:
 
     @property
     def _is_overfull(self) -> bool:
-        overflow = self._overflow
-        return overflow is not None and (overflow.is_full or len(self._entries.kept) >= self._queued)
+        return self._backlog is not None and self._backlog.is_full
 
     def _thin(self) -> None:
         """Put on disk what the hosts have in memory beyond their next few entries.
@@ -200,56 +198,55 @@ class Window:
         """
         if self._added - self._thinned_at < self._queued // _THINNED_EVERY:
             return
-        overflow = self._open()
-        if overflow is None:
+        backlog = self._open()
+        if backlog is None:
             return
         self._thinned_at = self._added
-        for fetch in self.lane.thin(_AT_HAND, overflow):
-            overflow.add(fetch.host, self._entries.encode(fetch.request, fetch.index, fetch.added))
-        self._write(overflow)
+        for fetch in self.lane.thin(_AT_HAND, backlog):
+            backlog.add(fetch.host, fetch.request, fetch.index, fetch.added)
+        self._write(backlog)
 
-    def _open(self) -> Overflow | None:
-        if self._overflow is None:
+    def _open(self) -> Backlog | None:
+        if self._backlog is None:
             try:
-                self._overflow = open_overflow(self._most)
+                self._backlog = open_backlog(self._most, self._queued)
             except OSError as error:
                 self._fail(error)
-            self._may_overflow = self._overflow is not None
-        return self._overflow
+            self._may_overflow = self._backlog is not None
+        return self._backlog
 
-    def _write(self, overflow: Overflow) -> None:
+    def _write(self, backlog: Backlog) -> None:
         try:
-            overflow.write()
+            backlog.write()
         except OSError as error:
             self._fail(error)
 
-    def _bring_back(self, host: str, overflow: Overflow) -> None:
+    def _bring_back(self, host: str, backlog: Backlog) -> None:
         """Let the next entries of a host, of which nothing is left in the scheduler's queue, wait there again."""
         have_ended = True
-        while have_ended and host in overflow:
-            have_ended = self._bring_some_back(host, overflow)
+        while have_ended and host in backlog:
+            have_ended = self._bring_some_back(host, backlog)
             if have_ended and self.lane.paused:
                 self._held_up.add(host)
                 return
         if self._turns.has_room():
             self._turns.pump()
 
-    def _bring_some_back(self, host: str, overflow: Overflow) -> bool:
+    def _bring_some_back(self, host: str, backlog: Backlog) -> bool:
         """Do so for a few entries; say whether each of them has ended at once."""
         why = self._turns.unavailability(host)
         most = self._ended_at_once if why is not None else _AT_HAND if self.lane.queued < self._queued else 1
         try:
-            entries = overflow.take(host, most)
+            entries = backlog.take(host, most)
         except OSError as error:
             self._on_failure(_failure(error))
             return False
         self._turns.count_queued(host, -len(entries))  # they are counted again as they are added
-        waited = [self._entries.decode(entry) for entry in entries]
         if why is not None:
-            self._refuse([(request, index) for request, index, _ in waited], why)
+            self._refuse(entries, why)
             return True
         have_ended = True
-        for request, index, added in waited:
+        for request, index, added in entries:
             fetch = self._restore(request, index)
             if fetch is not None:
                 have_ended = False

@@ -1,4 +1,4 @@
-"""One thread that is given one thing after the other, and takes what has come in batches.
+"""One thread that is given things, some at a time, and takes what has come in batches.
 
 It costs the event loop next to nothing: handing over is a step of a queue, and nobody is told that a batch is done,
 unless somebody waits for room. The thread looks when something has come, gives company a moment to come, or until
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -32,24 +32,30 @@ class BatchThread(Generic[T]):
         Args:
             take: called in the thread with each batch, in order.
             enough: how many are worth a batch without a further wait.
-            at_once: how many a batch may have.
+            at_once: how many end a batch; what was given together stays together.
         """
         self._take = take
         self._enough = enough
         self._at_once = at_once
-        self._queue: SimpleQueue[T | None] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[T] | None] = SimpleQueue()
         self._nudges: SimpleQueue[None] = SimpleQueue()
         self._given = self._done = 0
         self._is_last = self._has_ended = False
         self._failure: BaseException | None = None
         self._waiting_for_room: list[asyncio.Future[None]] = []
 
-    def put(self, item: T) -> int:
-        """Hand something over; return how many have been given and not been taken to the end."""
-        self._queue.put(item)
-        self._given += 1
-        waiting = self._given - self._done
-        if waiting == self._enough:
+    @property
+    def waiting(self) -> int:
+        """How many things have been given and not been taken to the end."""
+        return self._given - self._done
+
+    def put(self, items: Sequence[T]) -> int:
+        """Hand some things over; return how many are `waiting` now."""
+        before = self._given - self._done
+        waiting = before + len(items)
+        self._given += len(items)
+        self._queue.put(items)
+        if before < self._enough <= waiting:
             self._nudges.put(None)
         return waiting
 
@@ -60,7 +66,7 @@ class BatchThread(Generic[T]):
             room = loop.create_future()
             self._waiting_for_room.append(room)
             # the thread counts first and looks for who waits then; here it is the reverse
-            is_roomy = self._has_ended or self._given - self._done <= at_most
+            is_roomy = self._has_ended or self.waiting <= at_most
             if not is_roomy:
                 await room
 
@@ -103,16 +109,16 @@ class BatchThread(Generic[T]):
         first = None if self._is_last else self._queue.get()
         if first is None:
             return []
-        if self._queue.qsize() < self._enough:
+        if self.waiting <= self._enough:
             with contextlib.suppress(Empty):
                 self._nudges.get(timeout=_PATIENCE)
-        batch = [first]
-        for _ in range(min(self._queue.qsize(), self._at_once - 1)):
-            item = self._queue.get()
-            if item is None:
+        batch = list(first)
+        while len(batch) < self._at_once and not self._is_last and self._queue.qsize():
+            items = self._queue.get()
+            if items is None:
                 self._is_last = True
             else:
-                batch.append(item)
+                batch += items
         return batch
 
     # --- from the thread, in the event loop

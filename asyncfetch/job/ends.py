@@ -40,6 +40,11 @@ class Ends(msgspec.Struct, frozen=True, kw_only=True):
     tail_rate: float | None = None
     tail_time: float = 30.0
 
+    @property
+    def counts_failures(self) -> bool:
+        """Whether failures can end the run."""
+        return self.max_failures is not None or self.max_failed_share is not None
+
     def are_too_many(self, failures: int, results: int) -> bool:
         """Whether so many failures among so many results end the run."""
         if self.max_failures is not None and failures >= self.max_failures:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from asyncfetch.job.errors import JobError
@@ -51,14 +53,15 @@ class JobOutcome(msgspec.Struct):
         """Entries without a result, or None if nobody knows how many there are."""
         return None if self.entries is None else self.entries - self.earlier - self.total
 
-    def count(self, result: Result, saved_bytes: int | None = None) -> None:
-        """Count a result, and its body if it was saved."""
-        if result.error is None:
-            self.ok += 1
-        else:
-            self.failed += 1
-            code = result.error.code
-            self.errors[code] = self.errors.get(code, 0) + 1
-        if saved_bytes is not None:
-            self.saved += 1
-            self.saved_bytes += saved_bytes
+    def count(self, results: Sequence[Result]) -> None:
+        """Count some results."""
+        codes = [result.error.code for result in results if result.error is not None]
+        self.ok += len(results) - len(codes)
+        self.failed += len(codes)
+        for code in dict.fromkeys(codes):
+            self.errors[code] = self.errors.get(code, 0) + codes.count(code)
+
+    def count_saved(self, size: int) -> None:
+        """Count a body of so many bytes that was saved."""
+        self.saved += 1
+        self.saved_bytes += size

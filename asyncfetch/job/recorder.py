@@ -1,15 +1,17 @@
 """From results to lines and files: one thread writes them, one batch after the other.
 
 A result is written two milliseconds after it came, or when 16 wait, with all that is there (`batches`). When 32
-wait or are being written, `put` asks the run to wait; the command lets 32 more wait in the client, and a kill costs
-no more than these 64 and what is in flight. Results for which nothing was sent (the host was given up, the URL is
-invalid) cost nothing to get again: 500 of them may wait. A body has its file before its line is written.
+wait or are being written, `put` asks the run to wait, and before that it brings no more than there is `room` for;
+the command lets 32 more wait in the client, and a kill costs no more than these 64 and what is in flight. Results
+for which nothing was sent (the host was given up, the URL is invalid) cost nothing to get again: 500 of them may
+wait. A body has its file before its line is written.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import anyio
@@ -35,6 +37,7 @@ _ENOUGH = 16  # results that are worth a batch
 _MOST = 32  # results that wait here or are being written
 _UNSENT = 500  # the same, if nothing was sent for them
 _SYNC_EVERY = 1.0  # seconds
+_attempts, _index = attrgetter("attempts"), attrgetter("index")
 
 
 class Recorder:
@@ -67,13 +70,18 @@ class Recorder:
         self._writer = BatchThread(self._record, _ENOUGH, _UNSENT) if is_needed else None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def put(self, result: Result) -> bool:
-        """Take a result; False asks to wait for `has_room` before the next one."""
+    @property
+    def room(self) -> int:
+        """How many results for which something was sent may come next, 1 or more."""
+        return _MOST if self._writer is None else max(1, _MOST - self._writer.waiting)
+
+    def put(self, results: list[Result]) -> bool:
+        """Take some results; False asks to wait for `has_room` before the next ones."""
         writer = self._writer
         if writer is None:
-            self._write([result])
+            self._write(results)
             return True
-        return writer.put(result) < (_MOST if result.attempts else _UNSENT)
+        return writer.put(results) < (_MOST if any(map(_attempts, results)) else _UNSENT)
 
     async def has_room(self) -> None:
         """Wait until results that wait have been written."""
@@ -140,16 +148,19 @@ class Recorder:
             for result in batch:
                 self._preparer.settle(result)
         if self._bodies is None:
-            self._append([(result, "") for result in batch])
+            self._append(batch, [] if self._preparer is None else [""] * len(batch))
             return
-        saved: list[tuple[Result, str]] = []
+        saved: list[Result] = []
+        paths: list[str] = []
         failure: OutputError | None = None
         for result in batch:
             try:
-                saved.append((result, self._save(result, self._bodies)))
+                paths.append(self._save(result, self._bodies))
             except OutputError as error:
                 failure = error
-        self._append(saved)
+            else:
+                saved.append(result)
+        self._append(saved, paths)
         if failure is not None:
             raise failure
 
@@ -169,45 +180,58 @@ class Recorder:
             sink.leave()
         return ""
 
-    def _append(self, saved: list[tuple[Result, str]]) -> None:
+    def _append(self, results: list[Result], paths: list[str]) -> None:
         """Append a line for each result, and count those that have one.
+
+        Args:
+            results: whose bodies, if they are to be saved, have been saved.
+            paths: of the saved body of each, or ""; none at all if there can be nothing to say about bodies.
 
         Raises:
             JournalError: not all have one; the bodies of the others have been removed again.
         """
-        recorded = len(saved)
+        recorded = len(results)
         try:
-            if self._safeguard is not None and saved:
-                self._safeguard.cover(max([result.index for result, _ in saved]))
+            if self._safeguard is not None and results:
+                self._safeguard.cover(max(map(_index, results)))
             if self._journal is not None:
-                self._journal.write([_record_of(result, path) for result, path in saved])
+                self._journal.write(_records_of(results, paths))
             if self._safeguard is not None:
                 self._safeguard.recorded()
         except JournalError as error:
             recorded = error.written
             raise
         finally:
-            count = self.outcome.count
-            for result, path in saved[:recorded]:
-                sink = result.sink
-                count(result, sink.size if path else None)
-                if sink is not None:
-                    self.outcome.skipped += isinstance(sink, AlreadyThere)
-                    self.outcome.unchanged += isinstance(sink, Unchanged)
-            for _, path in saved[recorded:]:
+            self._count(results[:recorded], paths)
+            for path in paths[recorded:]:
                 self._forget(path)
+
+    def _count(self, results: list[Result], paths: list[str]) -> None:
+        outcome = self.outcome
+        outcome.count(results)
+        for result, path in zip(results, paths, strict=False):
+            sink = result.sink
+            if sink is None:
+                continue
+            if path:
+                outcome.count_saved(sink.size)
+            else:
+                outcome.skipped += isinstance(sink, AlreadyThere)
+                outcome.unchanged += isinstance(sink, Unchanged)
 
     def _forget(self, path: str) -> None:
         if path and self._bodies is not None:
             self._bodies.remove(path)
 
 
-def _record_of(result: Result, path: str) -> Record:
-    record, sink = Record.of(result), result.sink
-    if sink is None:
-        return record
-    if path:
-        record.path, record.sha256 = path, sink.sha256
-    elif isinstance(sink, AlreadyThere | Unchanged):
-        sink.describe(record)
-    return record
+def _records_of(results: list[Result], paths: list[str]) -> list[Record]:
+    records = list(map(Record.of, results))
+    for record, result, path in zip(records, results, paths, strict=False):
+        sink = result.sink
+        if sink is None:
+            continue
+        if path:
+            record.path, record.sha256 = path, sink.sha256
+        elif isinstance(sink, AlreadyThere | Unchanged):
+            sink.describe(record)
+    return records

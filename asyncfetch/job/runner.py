@@ -6,7 +6,7 @@ What is fetched when is the client's; what is written when is `recorder`'s; this
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
-from asyncfetch.client import Entries
-from asyncfetch.errors import InvalidURL, LocalError
+from asyncfetch.client import Batched
+from asyncfetch.errors import FetchError, InvalidURL, LocalError
 from asyncfetch.job.ends import DEADLINE, FEW_HOSTS, MAX_FAILURES, TAIL_RATE, Ends, Tail, TailSeen
 from asyncfetch.job.errors import JobError, JournalError, OverflowFailed, SourceError
 from asyncfetch.job.filesink import DiscardSink
@@ -86,7 +86,8 @@ class Job:
         self._journal = journal
         self._bodies = bodies
         self._ends = ends or Ends()
-        self._on_result = on_result
+        self._counts_failures = self._ends.counts_failures
+        self._on_result = on_result or _ignore
         self._on_tail = on_tail
         self._failures = self._done = self._ready = 0
         self._safeguard = safeguard
@@ -111,7 +112,7 @@ class Job:
             await anyio.to_thread.run_sync(self._safeguard.begin)
         elif self._journal is not None:
             self._journal.begin()
-        self._results = self._client.fetch_many(Entries(self._entries), sink=self._sink, partial=self._partial())
+        self._results = self._client.fetch_many(Batched(self._entries), sink=self._sink, partial=self._partial())
         if self.outcome.stopped_by is not None:
             self._results.stop()
         self._fetching = anyio.CancelScope(deadline=self._deadline)
@@ -173,32 +174,29 @@ class Job:
         self._ready += len(results)
         for result in results:
             self._client.stats.ended(None, result)
-            if not self._take(result):
+            self._on_result(result)
+            if not self._recorder.put([result]):
                 await self._recorder.has_room()
         return requests
 
-    async def _take_all(self, results: AsyncIterable[Result]) -> None:
-        async for result in results:
-            self._done += 1
-            if result.error is not None:
-                self._note_failure(result)
-            if not self._take(result):
+    async def _take_all(self, fetching: FetchMany) -> None:
+        while results := await fetching.some(self._recorder.room):
+            for result in results:
+                self._done += 1
+                if result.error is not None:
+                    self._note_failure(result.error, result.request)
+                self._on_result(result)
+            if not self._recorder.put(results):
                 with anyio.CancelScope(shield=True):  # what has come is recorded, also when it is time to stop
                     await self._recorder.has_room()
 
-    def _take(self, result: Result) -> bool:
-        """Let a result be recorded; False asks to wait for room before the next one."""
-        if self._on_result is not None:
-            self._on_result(result)
-        return self._recorder.put(result)
-
-    def _note_failure(self, result: Result) -> None:
-        error = result.error
-        if isinstance(error, InvalidURL) and isinstance(place := result.request.context, Place):
+    def _note_failure(self, error: FetchError, request: Request) -> None:
+        if isinstance(error, InvalidURL) and isinstance(place := request.context, Place):
             error.detail = f"{place}: {error.detail}"
-        self._failures += 1
-        if self._ends.are_too_many(self._failures, self._done):
-            self.stop(MAX_FAILURES)
+        if self._counts_failures:
+            self._failures += 1
+            if self._ends.are_too_many(self._failures, self._done):
+                self.stop(MAX_FAILURES)
 
     async def _watch(self, scope: anyio.CancelScope) -> None:
         """Look at the clock, and at what is left, once a second."""
@@ -243,3 +241,7 @@ class Job:
 
     def _sink(self, request: Request, response: Response) -> Sink | None:
         return _DISCARD if self._bodies is None else self._bodies.sink(request, response)
+
+
+def _ignore(_: Result) -> None:
+    pass

@@ -402,6 +402,76 @@ class TestResults:
         assert len(batches) == 0
 
 
+class TestSome:
+    async def test_are_the_same_as_one_by_one(self, server: FaultServer, client: Client) -> None:
+        """As many as wished at most, each result once, while the list goes on; at the end nothing, each time."""
+        results: list[Result] = []
+        async with client.fetch_many(urls_of(server, 300)) as fetching:
+            while some := await fetching.some(7):
+                assert len(some) <= 7
+                results += some
+                if len(results) % 3 == 0 and len(results) < 300:
+                    results.append(await anext(fetching))
+            assert await fetching.some(7) == []
+            assert [result async for result in fetching] == []
+        assert sorted(result.index for result in results) == list(range(1, 301))
+        assert all(result.ok for result in results)
+
+    async def test_come_together_if_they_are_there(self, server: FaultServer, client: Client) -> None:
+        """In one step, in the order of their ends; who takes all of them lets the list go on."""
+        async with client.fetch_many(urls_of(server, 100)) as fetching:
+            results = await fetching.some(1)
+            (batch,) = client._batches
+            async with asyncio.timeout(5):
+                while not batch.lane.paused:
+                    await asyncio.sleep(0.001)
+            waiting = [result.index for result, _ in batch.results]
+            results += await fetching.some(100)
+            assert len(waiting) >= 10
+            assert [result.index for result in results[1:]] == waiting
+            while some := await fetching.some(100):
+                results += some
+        assert len(results) == 100
+
+    async def test_what_was_not_sent_comes_in_any_number(self, server: FaultServer, client: Client) -> None:
+        """Only what was sent is counted."""
+        entries = ["nonsense"] * 6 + [server.url(), server.url(), *["nonsense"] * 30]
+        found: list[int] = []
+        async with client.fetch_many(entries) as fetching:
+            while some := await fetching.some(1):
+                assert sum(result.attempts for result in some) <= 1
+                found.append(len(some))
+        assert sum(found) == 38
+        assert len(found) <= 10
+
+    async def test_raise_what_the_source_has_raised(self, server: FaultServer, client: Client) -> None:
+        """At the end, after the results of what it gave before."""
+
+        def urls() -> Iterator[str]:
+            yield server.url()
+            raise LookupError("no more")
+
+        async with client.fetch_many(urls()) as fetching:
+            assert [result.ok for result in await fetching.some(5)] == [True]
+            with pytest.raises(LookupError):
+                await fetching.some(5)
+            assert await fetching.some(5) == []
+
+    async def test_end_with_the_list(self, server: FaultServer, client: Client) -> None:
+        """One that was stopped before it began, or closed, has none; it goes to one task at a time."""
+        fetching = client.fetch_many([server.url("/silent")])
+        first = asyncio.create_task(fetching.some(1))
+        await asyncio.sleep(0.01)
+        with pytest.raises(RuntimeError, match="another task"):
+            await fetching.some(1)
+        await fetching.aclose()
+        assert await first == []
+        assert await fetching.some(1) == []
+        stopped = client.fetch_many([server.url()])
+        stopped.stop()
+        assert await stopped.some(1) == []
+
+
 class TestBackPressure:
     async def test_the_source_is_read_a_window_ahead(self, server: FaultServer, client: Client) -> None:
         """An infinite source is no problem: never more than the window is waiting."""

@@ -1,4 +1,4 @@
-"""What waits on disk: in order for each host, in a file that nobody else has, and bounded."""
+"""Groups that wait on disk: in order for each host, in a file that nobody else has, and bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ PLENTY = 1 << 40
 
 _STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["add", "add", "add", "take", "write"]), st.sampled_from("abc"), st.integers(0, 90_000)
+        st.sampled_from(["add", "add", "add", "take", "write", "look", "drop"]),
+        st.sampled_from("abc"),
+        st.integers(0, 90_000),
     ),
     max_size=40,
 )
@@ -38,34 +40,47 @@ def opened(most: int = PLENTY) -> Iterator[Overflow]:
         overflow.close()
 
 
-def take_all(overflow: Overflow, host: str, most: int = 7) -> list[bytes]:
-    entries: list[bytes] = []
-    while some := overflow.take(host, most):
-        assert len(some) <= most
-        entries += some
-    return entries
+def take(overflow: Overflow, host: str, most: int) -> list[bytes]:
+    """Take up to so many groups."""
+    groups: list[bytes] = []
+    while len(groups) < most and host in overflow:
+        groups.append(overflow.first(host))
+        overflow.drop(host)
+    return groups
+
+
+def take_all(overflow: Overflow, host: str) -> list[bytes]:
+    return take(overflow, host, PLENTY)
 
 
 @settings(max_examples=60)
 @given(_STEPS)
 def test_gives_back_what_it_was_given_in_order(steps: list[tuple[str, str, int]]) -> None:
-    """Entries of any size, of several hosts, written or not: each host's come out first in, first out."""
+    """Groups of any size, of several hosts, written or not: each host's come out first in, first out."""
     model: dict[str, deque[bytes]] = defaultdict(deque)
+    seen: dict[str, bytes] = {}
     with opened() as overflow:
         for number, (step, host, size) in enumerate(steps):
-            if step == "add":
+            if step == "look" and model[host]:
+                seen[host] = overflow.first(host)
+                assert seen[host] == model[host][0]
+            elif step == "drop" and host in seen:  # whatever was added and written since it was looked at
+                overflow.drop(host)
+                assert seen.pop(host) == model[host].popleft()
+            elif step == "add":
                 model[host].append(b"%d:" % number + b"x" * size)
                 overflow.add(host, model[host][-1])
             elif step == "write":
                 overflow.write()
-            else:
-                for entry in overflow.take(host, 1 + size % 3):
-                    assert entry == model[host].popleft()
-            assert overflow.count == sum(map(len, model.values()))
+            elif step == "take":
+                seen.pop(host, None)
+                for group in take(overflow, host, 1 + size % 3):
+                    assert group == model[host].popleft()
+            assert all(overflow._shelves[host].unwritten for host in overflow._dirty)
             assert [host for host in "abc" if host in overflow] == [host for host in "abc" if model[host]]
         for host, entries in model.items():
             assert take_all(overflow, host) == list(entries)
-        assert overflow.count == 0
+        assert not any(host in overflow for host in "abc")
 
 
 def test_many_entries_of_few_hosts_are_written_in_large_chunks() -> None:
@@ -78,8 +93,8 @@ def test_many_entries_of_few_hosts_are_written_in_large_chunks() -> None:
                 overflow.write()
         assert overflow._unwritten < 2 * module._CHUNK
         assert os.fstat(overflow._file.fileno()).st_size > 900_000
-        assert take_all(overflow, "b", 64) == entries
-        assert take_all(overflow, "a", 64) == entries
+        assert take_all(overflow, "b") == entries
+        assert take_all(overflow, "a") == entries
 
 
 def test_few_entries_of_many_hosts_are_bounded_in_memory() -> None:
@@ -92,7 +107,7 @@ def test_few_entries_of_many_hosts_are_bounded_in_memory() -> None:
                 overflow.write()
                 assert overflow._unwritten <= module._UNWRITTEN + 304
         for number in (0, 1, 7_999):
-            assert overflow.take(str(number), 9) == [entry, entry[1:], entry[2:]]
+            assert take(overflow, str(number), 9) == [entry, entry[1:], entry[2:]]
 
 
 def test_begins_the_file_again_when_nothing_waits() -> None:
@@ -119,7 +134,7 @@ def test_what_was_read_last_does_not_outlive_the_file_that_begins_again() -> Non
                 if overflow.add("a", entry):
                     overflow.write()
             assert os.fstat(overflow._file.fileno()).st_size > 60_000
-            assert take_all(overflow, "a", 16) == entries
+            assert take_all(overflow, "a") == entries
 
 
 def test_a_host_that_was_read_to_its_end_can_have_more() -> None:
@@ -158,6 +173,21 @@ def test_a_directory_that_cannot_be_used_means_no_overflow(monkeypatch: pytest.M
     assert open_overflow(PLENTY) is None
 
 
+def test_what_is_written_after_it_was_looked_at() -> None:
+    """A group that was in memory when it was looked at is dropped where it is by then, in the next chunk."""
+    with opened() as overflow:
+        overflow.add("a", bytes(70_000))
+        overflow.write()
+        overflow.add("a", bytes(70_001))
+        overflow.add("a", b"the last")
+        overflow.first("a")
+        overflow.drop("a")
+        assert overflow.first("a") == bytes(70_001)
+        overflow.write()
+        overflow.drop("a")
+        assert take_all(overflow, "a") == [b"the last"]
+
+
 def test_what_cannot_be_written_is_not_lost() -> None:
     """A full disk is an error of `write`; everything is still counted, and comes back."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -183,4 +213,4 @@ def test_a_file_that_has_become_shorter_is_an_error() -> None:
         overflow.write()
         overflow._file.truncate(1000)
         with pytest.raises(OSError, match="Input/output error"):
-            overflow.take("a", 1)
+            overflow.first("a")

@@ -364,7 +364,7 @@ async def test_what_ends_with_its_host_waits_for_its_consumer() -> None:
             if result.index % 10 == 0:
                 await asyncio.sleep(0)
             assert results._batch is not None
-            most = max(most, len(results._batch._results))
+            most = max(most, len(results._batch.results))
     assert found == set(range(1, number + 1))
     assert most <= limits.buffered + 16
 

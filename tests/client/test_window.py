@@ -200,7 +200,7 @@ class TestReadingOn:
             waiting = asyncio.ensure_future(anext(fetching))
             await asyncio.sleep(0.05)
             assert len(read) <= 2 + 20 + 1
-            assert batch_of(client)._window._overflow is None
+            assert batch_of(client)._window._backlog is None
             gate.opened.set()
             await waiting
             await fetching.aclose()
@@ -334,8 +334,8 @@ class TestEnding:
             async with asyncio.timeout(5):
                 while not batch_of(client)._source_ended:
                     await asyncio.sleep(0.001)
-            assert window._overflow is not None
-            os.ftruncate(window._overflow._file.fileno(), 100)
+            assert window._backlog is not None
+            os.ftruncate(window._backlog._overflow._file.fileno(), 100)
             gate.opened.set()
             await waiting
             with pytest.raises(LocalError, match="input/output error"):
@@ -350,9 +350,9 @@ class TestEnding:
             await asyncio.sleep(0)
             window = batch_of(client)._window
             async with asyncio.timeout(5):
-                while window._overflow is None or not window._overflow.count:
+                while window._backlog is None or not window._backlog.counts():
                     await asyncio.sleep(0.001)
-            file = window._overflow._file
+            file = window._backlog._overflow._file
             if how == "stop":
                 fetching.stop()
                 gate.opened.set()
@@ -375,4 +375,4 @@ class TestEnding:
         await anext(fetching)
         window = batch_of(client)._window
         assert len([result async for result in fetching]) == 999
-        assert window._overflow is None
+        assert window._backlog is None

@@ -35,7 +35,7 @@ async def test_everything_is_taken_in_order_by_one_other_thread() -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.run)
         for item in range(1000):
-            if thread.put(item) >= 20:
+            if thread.put([item]) >= 20:
                 await thread.has_room(5)
             elif item % 7 == 0:
                 await asyncio.sleep(0)
@@ -51,17 +51,31 @@ async def test_what_comes_together_is_one_batch() -> None:
     taken = Taken()
     thread = BatchThread(taken, enough=2, at_once=10)
     for item in range(5):
-        thread.put(item)
+        thread.put([item])
     thread.close()
     await thread.run()
     assert taken.batches == [[0, 1, 2, 3, 4]]
+
+
+async def test_what_is_given_together_is_taken_together() -> None:
+    """In order, at once where it makes enough; a batch ends with what makes it long enough."""
+    taken = Taken()
+    thread = BatchThread(taken, enough=6, at_once=10)
+    assert [thread.put(range(start, start + 4)) for start in range(0, 40, 4)] == list(range(4, 44, 4))
+    assert thread.waiting == 40
+    assert thread._nudges.qsize() == 1
+    thread.close()
+    await thread.run()
+    assert [len(batch) for batch in taken.batches] == [12, 12, 12, 4]
+    assert taken.items == list(range(40))
+    assert thread.waiting == 0
 
 
 async def test_room_is_there_when_enough_has_been_taken() -> None:
     """Whoever waits goes on with the batch that makes room, not earlier."""
     taken = Taken(held=True)
     thread = BatchThread(taken, enough=2, at_once=2)
-    assert [thread.put(item) for item in range(4)] == [1, 2, 3, 4]
+    assert [thread.put([item]) for item in range(4)] == [1, 2, 3, 4]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.run)
         with pytest.raises(TimeoutError):
@@ -71,7 +85,7 @@ async def test_room_is_there_when_enough_has_been_taken() -> None:
         await thread.has_room(2)
         assert taken.items == [0, 1]
         taken.gate.release(100)
-        thread.put(4)
+        thread.put([4])
         thread.close()
     assert taken.items == [0, 1, 2, 3, 4]
 
@@ -81,7 +95,7 @@ async def test_several_may_wait_for_room() -> None:
     taken = Taken(held=True)
     thread = BatchThread(taken, enough=2, at_once=10)
     for item in range(6):
-        thread.put(item)
+        thread.put([item])
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(thread.run)
         for at_most in (0, 3, 5):
@@ -101,7 +115,7 @@ async def test_an_error_ends_it_and_nobody_waits_any_more() -> None:
         raise LookupError("no")
 
     thread = BatchThread(take, enough=2, at_once=1)
-    thread.put(0)
+    thread.put([0])
     with pytest.raises(LookupError):
         await thread.run()
     await thread.has_room(0)
@@ -115,7 +129,7 @@ async def test_cancelled_it_takes_what_was_given() -> None:
         tasks.start_soon(thread.run)
         await asyncio.sleep(0)
         tasks.cancel_scope.cancel()
-        thread.put(1)
+        thread.put([1])
         thread.close()
     assert taken.items == [1]
 
@@ -126,7 +140,7 @@ def test_the_end_of_the_loop_does_not_matter() -> None:
     thread = BatchThread(taken, enough=2, at_once=10)
 
     async def leave() -> None:
-        thread.put(1)
+        thread.put([1])
         running = asyncio.ensure_future(thread.run())
         await asyncio.sleep(0)
         running.cancel()

@@ -9,12 +9,13 @@ def test_counting() -> None:
     """Results are counted by ok, failed and code, bodies by their bytes."""
     outcome = JobOutcome()
     request = Request("http://a/")
-    outcome.count(Result(1, request), 17)
-    outcome.count(Result(2, request), 0)
-    outcome.count(Result(3, request))
-    for error in (StatusError(404), StatusError(410), NameNotFound("no")):
-        outcome.count(Result(4, request, error=error))
-    assert (outcome.total, outcome.ok, outcome.failed) == (6, 3, 3)
+    outcome.count([Result(1, request), Result(2, request)])
+    outcome.count_saved(17)
+    outcome.count_saved(0)
+    outcome.count([Result(3, request)])
+    outcome.count([Result(4, request, error=error) for error in (StatusError(404), StatusError(410))])
+    outcome.count([Result(5, request, error=NameNotFound("no")), Result(6, request)])
+    assert (outcome.total, outcome.ok, outcome.failed) == (7, 4, 3)
     assert outcome.errors == {"http.4xx": 2, "dns.not_found": 1}
     assert (outcome.saved, outcome.saved_bytes) == (2, 17)
 

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from asyncfetch.client import Client
@@ -172,6 +173,22 @@ async def test_too_many_failures(client: Client, server: FaultServer, tmp_path: 
         outcome = await job.run()
     assert stopped[:3] == [None, None, MAX_FAILURES]
     assert 3 <= outcome.failed == len(records(path)) <= server.seen.requests <= 400
+
+
+async def test_what_a_kill_would_cost(server: FaultServer, tmp_path: Path) -> None:
+    """While nothing can be written, no more is fetched than may wait here, in the client and in flight."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    os.write(writing, bytes(4000) + b"\n")  # there is no room for a batch
+    source = listed(tmp_path, *[server.url(f"/{number}") for number in range(500)])
+    with open(reading, "rb") as reader, open(writing, "wb") as stream:  # noqa: PTH123
+        async with Client(limits=Limits(total=10, per_host=10, buffered=32)) as client:
+            with open_sources([source]) as sources, open_journal("-", stdout=stream) as journal:
+                running = asyncio.create_task(Job(client, sources, journal=journal).run())
+                await asyncio.sleep(0.3)
+                assert 50 < server.seen.requests <= 32 + 32 + 10
+                await anyio.to_thread.run_sync(lambda: [reader.readline() for _ in range(501)])
+                assert (await running).ok == 500
 
 
 async def stopped(job: Job, server: FaultServer, requests: int, grace: float) -> tuple[JobOutcome, float]:
