@@ -106,6 +106,8 @@ class FetchError(Exception):
             `host`, `robots`, `http`, `io` or `cancelled`.
     """
 
+    __slots__ = ("detail", "url")  # made faster than with a dict
+
     code: str = "error"
 
     def __init__(self, detail: str, *, url: str = "") -> None:
@@ -122,12 +124,14 @@ class FetchError(Exception):
         return f"{self.url}: {self.detail}" if self.url else self.detail
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.detail, self.__dict__)
+        slots = [name for kind in type(self).__mro__ for name in kind.__dict__.get("__slots__", ())]
+        return _rebuild, (type(self), self.detail, self.__dict__ | {name: getattr(self, name) for name in slots})
 
 
 def _rebuild(kind: type[FetchError], detail: str, state: dict[str, object]) -> FetchError:
     error = kind.__new__(kind, detail)
-    error.__dict__.update(state)
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 
@@ -291,6 +295,8 @@ class HostUnavailable(FetchError):
     Attributes:
         host: `host:port`.
     """
+
+    __slots__ = ("host",)
 
     code = "host.unavailable"
 

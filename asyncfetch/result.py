@@ -80,6 +80,8 @@ class Timings(msgspec.Struct, omit_defaults=True, gc=False):
 
     def rounded(self) -> Timings:
         """The same to the microsecond."""
+        if self.total is None and self.queue is None:
+            return self
         return Timings(
             self.queue and _rounded(self.queue),
             self.dns and _rounded(self.dns),

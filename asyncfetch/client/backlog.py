@@ -15,7 +15,6 @@ from collections.abc import Sequence
 
 from asyncfetch.client.entries import Entries, Entry
 from asyncfetch.client.overflow import Overflow, open_overflow
-from asyncfetch.result import Request
 
 __all__ = ["Backlog", "open_backlog"]
 
@@ -76,25 +75,19 @@ class Backlog:
         gathering = self._gathering
         return [(host, written.count + len(gathering.get(host, ()))) for host, written in self._hosts.items()]
 
-    def add(self, host: str, request: Request, index: int, added: float) -> bool:
-        """Put an entry behind the others of its host; True if `write` must follow, now or soon.
-
-        Args:
-            host: its key.
-            request: what is asked for.
-            index: its position in the list.
-            added: when it was read, of the loop's time in seconds.
-        """
+    def add(self, host: str, entries: Sequence[Entry]) -> bool:
+        """Put entries behind the others of their host; True if `write` must follow, now or soon."""
         gathered = self._gathering.get(host)
         if gathered is None:
             gathered = self._gathering[host] = []
             if host not in self._hosts:
                 self._hosts[host] = _Written()
-        gathered.append((request, index, added))
-        self._gathered += 1
-        if len(gathered) >= _GROUP:
-            return self._put_by(host)
-        return self._gathered > self._most_gathered and self._put_by(next(iter(self._gathering)))
+        gathered += entries
+        self._gathered += len(entries)
+        must_write = len(gathered) >= _GROUP and self._put_by(host)
+        while self._gathered > self._most_gathered:
+            must_write |= self._put_by(next(iter(self._gathering)))
+        return must_write
 
     def _put_by(self, host: str) -> bool:
         """Let what was gathered for a host be written; True as of `add`."""

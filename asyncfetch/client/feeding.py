@@ -17,10 +17,12 @@ from collections.abc import (
     Sequence,
 )
 from itertools import islice
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import anyio
 
+from asyncfetch.client.entries import Entry
 from asyncfetch.client.fetch import Fetch
 from asyncfetch.client.making import Maker, locate
 from asyncfetch.client.tasks import is_cancelled, wrap_cancelled
@@ -61,6 +63,9 @@ class Feeder:
         self._turns = turns
         self._maker = maker
         self._count = 0
+        self._fetches: list[Fetch] = []  # of the entries that are being taken, what is to be queued
+        self._away: list[Entry] = []  # and what is to wait on disk, for this host
+        self._away_host = ""
         self._task: asyncio.Task[None] | None = None
 
     async def feed(self, source: Source) -> None:
@@ -129,65 +134,73 @@ class Feeder:
             await self._window.breathe()
 
     def _take_some(self, entries: Iterator[str | Request], most: int) -> bool:
-        """Queue up to so many entries; say whether there may be more.
+        """Take up to so many entries; say whether there may be more.
 
         Raises:
             TypeError: an entry is neither a URL nor a Request.
-            LocalError: an entry cannot be kept; the list has been stopped.
+            LocalError: entries cannot be kept; the list has been stopped.
             Exception: what the source raises. Those before it have been queued.
         """
-        fetches: list[Fetch] = []
-        taken = 0
+        batch, lane, taken = self._batch, self._window.lane, 0
         try:
             for entry in islice(entries, most):
-                if self._batch.stopping:
+                if batch.stopping:
                     break
                 taken += 1
-                fetch = self._prepare(entry)
-                if fetch is not None:
-                    fetches.append(fetch)
-                elif self._window.must_wait():
+                self._take(entry)
+                if lane.paused:  # by the results of entries that nothing was sent for
                     return True
             return taken == most
         finally:
-            self._queue(fetches)
+            fetches, self._fetches = self._fetches, []
+            if fetches and not batch.stopping:
+                batch.expect(len(fetches))
+                self._window.add(fetches)
+            self._put_away()
 
-    def _queue(self, fetches: list[Fetch]) -> None:
-        if fetches and not self._batch.stopping:
-            self._batch.expect(len(fetches))
-            self._window.add(fetches)
-
-    def _prepare(self, entry: str | Request) -> Fetch | None:
-        """Make the fetch of an entry; None if it waits on disk, or has ended.
+    def _take(self, entry: str | Request) -> None:
+        """Make the fetch of an entry, unless it is to wait on disk, or ends at once.
 
         Raises:
             TypeError: it is neither a URL nor a Request.
-            LocalError: it cannot be kept; the list has been stopped.
+            LocalError: entries cannot be kept; the list has been stopped.
         """
         request = entry if type(entry) is Request else self._as_request(entry)
         self._count += 1
         index = request.index or self._count
-        batch, window, turns = self._batch, self._window, self._turns
-        fetch: Fetch | None = None
+        window, turns = self._window, self._turns
         try:
             url = locate(request)
             host = url.origin.key
             why = turns.unavailability(host) if turns.unavailable else None
             is_next = why is None and not window.puts_away(host)
             if is_next or not self._maker.is_plain(request):  # what it brings along is checked at once in any case
-                fetch = self._maker.make(window.lane, request, index, url, batch)
+                fetch = self._maker.make(window.lane, request, index, url, self._batch)
         except InvalidURL as error:
-            batch.expect(1)
-            batch.reject(request, index, error)
-            return None
+            self._batch.expect(1)
+            self._batch.reject(request, index, error)
+            return
         if is_next:
-            return fetch
-        batch.expect(1)
-        if why is None:
-            window.put_away(host, request, index)
+            self._fetches.append(fetch)
+        elif why is None:
+            if host != self._away_host:
+                self._put_away()
+                self._away_host = host
+            self._away.append((request, index, monotonic()))
         else:
-            batch.refuse([(request, index, 0.0)], why)
-        return None
+            self._batch.expect(1)
+            self._batch.refuse([(request, index, 0.0)], why)
+
+    def _put_away(self) -> None:
+        """Let the entries of one host that were set apart wait on disk.
+
+        Raises:
+            LocalError: the disk does not take them; the list has been stopped.
+        """
+        away, self._away = self._away, []
+        if away and not self._batch.stopping:
+            self._batch.expect(len(away))
+            self._window.put_away(self._away_host, away)
 
     def _as_request(self, entry: str | Request) -> Request:
         request = Request(entry, self._count + 1) if isinstance(entry, str) else entry

@@ -19,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from time import monotonic
 from typing import NoReturn
 
 from asyncfetch.client.backlog import Backlog, open_backlog
@@ -99,16 +98,16 @@ class Window:
             return False
         return host in backlog or (self.lane.queued >= self._queued and host in self.lane.queues)
 
-    def put_away(self, host: str, request: Request, index: int) -> None:
-        """Let an entry wait on disk until its turn is near.
+    def put_away(self, host: str, entries: Sequence[Entry]) -> None:
+        """Let entries of a host wait on disk until their turns are near.
 
         Raises:
-            LocalError: the disk does not take it; the list has been told.
+            LocalError: the disk does not take them; the list has been told.
         """
         backlog = self._backlog
         assert backlog is not None, "puts_away() said so"
-        must_write = backlog.add(host, request, index, monotonic())
-        self._turns.count_queued(host, 1)
+        must_write = backlog.add(host, entries)
+        self._turns.count_queued(host, len(entries))
         if must_write:
             self._write(backlog)
 
@@ -203,7 +202,7 @@ class Window:
             return
         self._thinned_at = self._added
         for fetch in self.lane.thin(_AT_HAND, backlog):
-            backlog.add(fetch.host, fetch.request, fetch.index, fetch.added)
+            backlog.add(fetch.host, [(fetch.request, fetch.index, fetch.added)])
         self._write(backlog)
 
     def _open(self) -> Backlog | None:

@@ -20,7 +20,9 @@ from asyncfetch.client.entries import Entry
 PLENTY = 1 << 40
 
 _STEPS = st.lists(
-    st.tuples(st.sampled_from(["add", "add", "odd", "take", "write"]), st.sampled_from("abc"), st.integers(1, 150)),
+    st.tuples(
+        st.sampled_from(["add", "many", "odd", "take", "write"]), st.sampled_from("abc"), st.integers(1, 150)
+    ),
     max_size=30,
 )
 
@@ -41,7 +43,7 @@ def entry(number: int, context: object = None) -> Entry:
 
 def add(backlog: Backlog, host: str, *entries: Entry) -> None:
     for one in entries:
-        if backlog.add(host, *one):
+        if backlog.add(host, [one]):
             backlog.write()
 
 
@@ -78,10 +80,14 @@ def test_gives_back_what_it_was_given_in_order(steps: list[tuple[str, str, int]]
             elif step == "write":
                 backlog.write()
             else:
-                for _ in range(size):
-                    number += 1
-                    model[host].append(entry(number, [number] if step == "odd" and number % 50 == 0 else None))
-                    backlog.add(host, *model[host][-1])
+                come = [
+                    entry(n, [n] if step == "odd" and n % 50 == 0 else None)
+                    for n in range(number + 1, number + size + 1)
+                ]
+                number += size
+                model[host] += come
+                for together in [come] if step == "many" else [[one] for one in come]:
+                    backlog.add(host, together)
             assert dict(backlog.counts()) == {host: len(model[host]) for host in "abc" if model[host]}
             assert [host for host in "abc" if host in backlog] == [host for host in "abc" if model[host]]
             gathered, left_over = in_memory(backlog)
