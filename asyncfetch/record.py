@@ -51,35 +51,42 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     @classmethod
     def of(cls, result: Result) -> Record:
         """Flatten a result; `path` and `sha256` are for whoever saved the body to fill in."""
-        error, response = result.error, result.response
-        record = cls(
-            v=1,
-            n=result.index,
-            id=result.request.id,
-            url=redacted(result.request.url),
-            ok=error is None,
-            error=None if error is None else ErrorRecord(error.code, error.detail),
-            ip=result.ip or None,
-            attempts=result.attempts,
-            redirects=result.redirects or None,
-            t=result.timings.rounded(),
-            ts=datetime.fromtimestamp(result.ended, UTC),
-        )
-        if response is not None:
-            record._describe(response)
+        request, response, error = result.request, result.response, result.error
+        url, times = redacted(request.url), result.timings.rounded()
+        ended = datetime.fromtimestamp(result.ended, UTC)
+        if response is None:
+            record = cls(
+                v=1, n=result.index, url=url, ok=error is None, attempts=result.attempts, t=times, ts=ended
+            )
+        else:
+            noted = _note(response) if response.noted is None else response.noted
+            record = cls(  # with more arguments than these 15, Python makes a dict of them first
+                v=1,
+                n=result.index,
+                url=url,
+                ok=error is None,
+                status=response.status_code,
+                bytes=response.num_bytes,
+                wire_bytes=response.wire_bytes,
+                content_type=_text(noted.get(b"content-type")),
+                etag=_text(noted.get(b"etag")),
+                last_modified=_text(noted.get(b"last-modified")),
+                http=response.http_version,
+                reused=response.reused,
+                attempts=result.attempts,
+                t=times,
+                ts=ended,
+            )
+            if response.history:
+                record.final_url = response.url
+        record.id = request.id
+        if result.ip:
+            record.ip = result.ip
+        if error is not None:
+            record.error = ErrorRecord(error.code, error.detail)
+        if result.redirects:
+            record.redirects = result.redirects
         return record
-
-    def _describe(self, response: Response) -> None:
-        self.final_url = response.url if response.history else None
-        self.status = response.status_code
-        self.bytes = response.num_bytes
-        self.wire_bytes = response.wire_bytes
-        self.http = response.http_version
-        self.reused = response.reused
-        noted = _note(response) if response.noted is None else response.noted
-        self.content_type = _text(noted.get(b"content-type"))
-        self.etag = _text(noted.get(b"etag"))
-        self.last_modified = _text(noted.get(b"last-modified"))
 
 
 _RECORDED_AT_MOST = 8 * 1024  # bytes of a field; a line of results is no place for the 128 KiB that one may have
