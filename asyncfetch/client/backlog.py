@@ -37,7 +37,11 @@ class _Written:
 
 
 class Backlog:
-    """The entries of one list that wait here. Made by `open_backlog`."""
+    """The entries of one list that wait here. Made by `open_backlog`.
+
+    Attributes:
+        hosts: for which something waits, written or gathered; to look at.
+    """
 
     def __init__(self, overflow: Overflow, most: int) -> None:
         """Let nothing wait.
@@ -50,20 +54,16 @@ class Backlog:
         self._entries = Entries()
         self._most = most
         self._most_gathered = most // _GATHERED_SHARE
-        self._hosts: dict[str, _Written] = {}  # for which something waits, written or gathered
+        self.hosts: dict[str, _Written] = {}
         self._gathering: OrderedDict[str, list[Entry]] = OrderedDict()
         self._gathered = 0
         self._rests: OrderedDict[str, Sequence[Entry]] = OrderedDict()  # of first groups, what was not taken
         self._left_over = 0
 
-    def __contains__(self, host: object) -> bool:
-        """Whether something waits for a host."""
-        return host in self._hosts
-
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits."""
-        return not self._hosts
+        return not self.hosts
 
     @property
     def is_full(self) -> bool:
@@ -73,15 +73,15 @@ class Backlog:
     def counts(self) -> list[tuple[str, int]]:
         """Say how many entries wait for each host for which some do."""
         gathering = self._gathering
-        return [(host, written.count + len(gathering.get(host, ()))) for host, written in self._hosts.items()]
+        return [(host, written.count + len(gathering.get(host, ()))) for host, written in self.hosts.items()]
 
     def add(self, host: str, entries: Sequence[Entry]) -> bool:
         """Put entries behind the others of their host; True if `write` must follow, now or soon."""
         gathered = self._gathering.get(host)
         if gathered is None:
             gathered = self._gathering[host] = []
-            if host not in self._hosts:
-                self._hosts[host] = _Written()
+            if host not in self.hosts:
+                self.hosts[host] = _Written()
         gathered += entries
         self._gathered += len(entries)
         must_write = len(gathered) >= _GROUP and self._put_by(host)
@@ -94,7 +94,7 @@ class Backlog:
         gathered = self._gathering.pop(host)
         groups = self._entries.encode(gathered)
         self._gathered -= len(gathered)
-        self._hosts[host].count += len(gathered)
+        self.hosts[host].count += len(gathered)
         must_write = False
         for group in groups:
             must_write |= self._overflow.add(host, group)
@@ -114,7 +114,7 @@ class Backlog:
         Raises:
             OSError: the first of them cannot be read back.
         """
-        written = self._hosts.get(host)
+        written = self.hosts.get(host)
         entries: list[Entry] = []
         if written is None:
             return entries
@@ -127,7 +127,7 @@ class Backlog:
         if not written.count:
             entries += self._take_gathered(host, most - len(entries))
             if host not in self._gathering:
-                del self._hosts[host]
+                del self.hosts[host]
         return entries
 
     def _take_written(self, host: str, written: _Written, most: int) -> Sequence[Entry]:
@@ -171,7 +171,7 @@ class Backlog:
         """Forget everything; the file is gone with it. Can be called again."""
         self._overflow.close()
         self._entries.clear()
-        self._hosts.clear()
+        self.hosts.clear()
         self._gathering.clear()
         self._rests.clear()
         self._gathered = self._left_over = 0

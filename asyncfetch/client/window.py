@@ -19,6 +19,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import NoReturn
 
 from asyncfetch.client.backlog import Backlog, open_backlog
@@ -96,7 +98,7 @@ class Window:
         backlog = self._backlog
         if backlog is None:
             return False
-        return host in backlog or (self.lane.queued >= self._queued and host in self.lane.queues)
+        return host in backlog.hosts or (self.lane.queued >= self._queued and host in self.lane.queues)
 
     def put_away(self, host: str, entries: Sequence[Entry]) -> None:
         """Let entries of a host wait on disk until their turns are near.
@@ -148,7 +150,7 @@ class Window:
     def started(self, host: str) -> None:
         """Take note that a turn for a host is being run: perhaps it was the last one at hand."""
         backlog = self._backlog
-        if backlog is not None and host in backlog and host not in self.lane.queues:
+        if backlog is not None and host in backlog.hosts and host not in self.lane.queues:
             self._bring_back(host, backlog)
         if self._feeder is not None:
             self.wake()
@@ -201,8 +203,8 @@ class Window:
         if backlog is None:
             return
         self._thinned_at = self._added
-        for fetch in self.lane.thin(_AT_HAND, backlog):
-            backlog.add(fetch.host, [(fetch.request, fetch.index, fetch.added)])
+        for host, fetches in groupby(self.lane.thin(_AT_HAND, backlog.hosts), attrgetter("host")):
+            backlog.add(host, [(fetch.request, fetch.index, fetch.added) for fetch in fetches])
         self._write(backlog)
 
     def _open(self) -> Backlog | None:
@@ -223,7 +225,7 @@ class Window:
     def _bring_back(self, host: str, backlog: Backlog) -> None:
         """Let the next entries of a host, of which nothing is left in the scheduler's queue, wait there again."""
         have_ended = True
-        while have_ended and host in backlog:
+        while have_ended and host in backlog.hosts:
             have_ended = self._bring_some_back(host, backlog)
             if have_ended and self.lane.paused:
                 self._held_up.add(host)

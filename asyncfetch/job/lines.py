@@ -7,6 +7,7 @@ who decompresses is `packing`, and what else a line can be than a URL is in `for
 from __future__ import annotations
 
 import re
+from itertools import count, repeat
 
 import msgspec
 
@@ -106,12 +107,16 @@ class LineSplitter:
     def _entries(self, lines: list[bytes]) -> list[Line]:
         first = self._number + 1
         self._number += len(lines)
-        texts = self._plain(lines)
-        if texts is None:
+        text = self._plain(lines)
+        if text is None:
             return self._each(lines, first)
+        texts = text.split("\n")
+        between = f"\n{text}\n"
+        if "\n\n" not in between and "\n#" not in between:
+            return list(map(Line, count(first), texts, repeat("")))
         return [Line(number, text, "") for number, text in enumerate(texts, first) if text and text[0] != "#"]
 
-    def _plain(self, lines: list[bytes]) -> list[str] | None:
+    def _plain(self, lines: list[bytes]) -> str | None:
         """Return the text of lines among which none is odd, which is the usual case and quickly seen; else None."""
         if not lines or max(map(len, lines)) > self._longest:
             return None
@@ -119,8 +124,7 @@ class LineSplitter:
             text = b"\n".join(map(bytes.strip, lines)).decode()
         except UnicodeDecodeError:
             return None
-        texts = text.split("\n")
-        return texts if "".join(texts).isprintable() else None
+        return text if text.replace("\n", "").isprintable() else None
 
     def _each(self, lines: list[bytes], first: int) -> list[Line]:
         entries: list[Line] = []

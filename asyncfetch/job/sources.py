@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, count, repeat
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 import anyio
@@ -219,10 +219,10 @@ class Sources:
                 for index, line in enumerate(lines, first)
                 if index not in done and (chosen is None or chosen[index - first])
             ]
-        return [
-            Request(line.text, index, self._method, context=Place(name, line.number), invalid=line.fault)
-            for index, line in enumerate(lines, first)
-        ]
+        numbers, texts, faults = zip(*map(msgspec.structs.astuple, lines), strict=True)
+        places, nothing = map(Place, repeat(name), numbers), repeat(None)
+        columns = (texts, count(first), repeat(self._method), nothing, nothing, nothing, nothing, places, faults)
+        return list(map(Request, *columns))
 
     def _request(self, name: str, line: Line, index: int) -> Request:
         place = Place(name, line.number) if name else None

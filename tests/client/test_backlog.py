@@ -52,7 +52,7 @@ def take_all(backlog: Backlog, host: str, most: int) -> list[Entry]:
     while some := backlog.take(host, most):
         assert len(some) <= most
         entries += some
-    assert host not in backlog
+    assert host not in backlog.hosts
     return entries
 
 
@@ -89,7 +89,7 @@ def test_gives_back_what_it_was_given_in_order(steps: list[tuple[str, str, int]]
                 for together in [come] if step == "many" else [[one] for one in come]:
                     backlog.add(host, together)
             assert dict(backlog.counts()) == {host: len(model[host]) for host in "abc" if model[host]}
-            assert [host for host in "abc" if host in backlog] == [host for host in "abc" if model[host]]
+            assert [host for host in "abc" if host in backlog.hosts] == [host for host in "abc" if model[host]]
             gathered, left_over = in_memory(backlog)
             assert gathered <= most // 4
             assert left_over <= most
