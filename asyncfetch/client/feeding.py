@@ -205,5 +205,5 @@ class Feeder:
     def _as_request(self, entry: str | Request) -> Request:
         request = Request(entry, self._count + 1) if isinstance(entry, str) else entry
         if not isinstance(request, Request):
-            raise TypeError(f"an entry of the list is neither a str nor a Request, but a {type(entry).__name__}")
+            raise TypeError(f"an entry of the list is neither a str nor a Request, but of type {type(entry).__name__}")
         return request

@@ -85,6 +85,12 @@ class Model:
         self.frontier.add(turn, front=front)
         self.expect_added(turn, front)
 
+    def add_all(self, lane: Lane, host: str, count: int) -> None:
+        turns = [Turn(host, lane) for _ in range(count)]
+        self.frontier.add_all(turns)
+        for turn in turns:
+            self.expect_added(turn, False)
+
     def expect_added(self, turn: Turn, front: bool) -> None:
         if turn.lane.closed:
             assert turn.dropped
@@ -278,6 +284,10 @@ class FrontierMachine(RuleBasedStateMachine):
     def add(self, lane: int, host: str, front: bool, count: int) -> None:
         for _ in range(count):
             self.model.add(self.lane_of(lane), host, front)
+
+    @rule(lane=INDEX, host=st.sampled_from(HOSTS), count=st.integers(1, 4))
+    def add_all(self, lane: int, host: str, count: int) -> None:
+        self.model.add_all(self.lane_of(lane), host, count)
 
     @rule(lane=INDEX, host=st.sampled_from(HOSTS), seconds=SECONDS)
     def add_later(self, lane: int, host: str, seconds: float) -> None:
