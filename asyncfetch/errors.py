@@ -106,8 +106,6 @@ class FetchError(Exception):
             `host`, `robots`, `http`, `io` or `cancelled`.
     """
 
-    __slots__ = ("detail", "url")  # made faster than with a dict
-
     code: str = "error"
 
     def __init__(self, detail: str, *, url: str = "") -> None:
@@ -124,14 +122,12 @@ class FetchError(Exception):
         return f"{self.url}: {self.detail}" if self.url else self.detail
 
     def __reduce__(self) -> tuple[object, ...]:
-        slots = [name for kind in type(self).__mro__ for name in kind.__dict__.get("__slots__", ())]
-        return _rebuild, (type(self), self.detail, self.__dict__ | {name: getattr(self, name) for name in slots})
+        return _rebuild, (type(self), self.detail, self.__dict__)
 
 
 def _rebuild(kind: type[FetchError], detail: str, state: dict[str, object]) -> FetchError:
     error = kind.__new__(kind, detail)
-    for name, value in state.items():
-        setattr(error, name, value)
+    error.__dict__.update(state)
     return error
 
 
@@ -295,8 +291,6 @@ class HostUnavailable(FetchError):
     Attributes:
         host: `host:port`.
     """
-
-    __slots__ = ("host",)
 
     code = "host.unavailable"
 

@@ -175,10 +175,6 @@ class Response(msgspec.Struct, eq=False, weakref=True):
             )
         return self.body
 
-    @content.setter
-    def content(self, value: bytes) -> None:
-        self.body = value
-
     @property
     def has_content(self) -> bool:
         """Whether the body is in memory."""

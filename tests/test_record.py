@@ -34,7 +34,7 @@ async def server() -> AsyncIterator[FaultServer]:
 
 def response_of(headers: list[tuple[bytes, bytes]], content: bytes = b"", status: int = 200) -> Response:
     response = Response("http://h/", status, "", headers)
-    response.content = content
+    response.body = content
     return response
 
 

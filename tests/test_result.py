@@ -18,7 +18,7 @@ from asyncfetch import (
 
 def response_of(headers: list[tuple[bytes, bytes]], content: bytes = b"", status: int = 200) -> Response:
     response = Response("http://h/", status, "", headers)
-    response.content = content
+    response.body = content
     return response
 
 

@@ -91,8 +91,9 @@ class Backlog:
 
     def _put_by(self, host: str) -> bool:
         """Let what was gathered for a host be written; True as of `add`."""
-        gathered = self._gathering.pop(host)
+        gathered = self._gathering[host]
         groups = self._entries.encode(gathered)
+        del self._gathering[host]
         self._gathered -= len(gathered)
         self.hosts[host].count += len(gathered)
         must_write = False

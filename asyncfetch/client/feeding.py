@@ -43,7 +43,8 @@ class Batched:
     """A source that gives its entries many at a time, which costs less than one after the other.
 
     Attributes:
-        some: returns the next entries, as soon as there are any; none at the end.
+        some: returns the next entries, as soon as there are any; none at the end. It is cancelled when the list is
+            stopped meanwhile; nothing is closed then, as it would be with a generator.
     """
 
     def __init__(self, some: Callable[[], Awaitable[Sequence[str | Request]]]) -> None:
@@ -63,6 +64,7 @@ class Feeder:
         self._turns = turns
         self._maker = maker
         self._count = 0
+        self._left = window.at_once()  # entries until the next breath, however many come at a time
         self._fetches: list[Fetch] = []  # of the entries that are being taken, what is to be queued
         self._away: list[Entry] = []  # and what is to wait on disk, for this host
         self._away_host = ""
@@ -113,50 +115,56 @@ class Feeder:
                     entries.close()
 
     async def _feed_async(self, source: AsyncIterable[str | Request]) -> None:
-        entries, fed = aiter(source), 0
+        entries = aiter(source)
         try:
             async for entry in entries:
                 if self._batch.stopping:
                     break
-                at_once = self._window.at_once()
-                self._take_some(iter((entry,)), 1)
-                fed += 1
-                if fed >= at_once or self._window.must_wait():
-                    fed = 0
-                    await self._window.breathe()
+                if self._take_some(iter((entry,))) or self._window.must_wait():
+                    await self._breathe()
         finally:
             if isinstance(entries, AsyncGenerator):
                 async with asyncio.timeout(_CLOSING):
                     await entries.aclose()
 
     async def _take_all(self, entries: Iterator[str | Request]) -> None:
-        while not self._batch.stopping and self._take_some(entries, self._window.at_once()):
-            await self._window.breathe()
+        while not self._batch.stopping and self._take_some(entries):
+            await self._breathe()
 
-    def _take_some(self, entries: Iterator[str | Request], most: int) -> bool:
-        """Take up to so many entries; say whether there may be more.
+    async def _breathe(self) -> None:
+        await self._window.breathe()
+        self._left = self._window.at_once()
+
+    def _take_some(self, entries: Iterator[str | Request]) -> bool:
+        """Take as many entries as may be taken before the next breath; say whether it is time for that.
 
         Raises:
             TypeError: an entry is neither a URL nor a Request.
             LocalError: entries cannot be kept; the list has been stopped.
             Exception: what the source raises. Those before it have been queued.
         """
-        batch, lane, taken = self._batch, self._window.lane, 0
+        batch, lane, robots = self._batch, self._window.lane, self._turns.robots
         try:
-            for entry in islice(entries, most):
+            for entry in islice(entries, self._left):
                 if batch.stopping:
                     break
-                taken += 1
+                self._left -= 1
                 self._take(entry)
+                if robots is not None:  # it may refuse the entry as soon as it is queued
+                    self._queue()
                 if lane.paused:  # by the results of entries that nothing was sent for
                     return True
-            return taken == most
+            return self._left <= 0
         finally:
-            fetches, self._fetches = self._fetches, []
-            if fetches and not batch.stopping:
-                batch.expect(len(fetches))
-                self._window.add(fetches)
+            self._queue()
             self._put_away()
+
+    def _queue(self) -> None:
+        """Queue what was made of the entries."""
+        fetches, self._fetches = self._fetches, []
+        if fetches and not self._batch.stopping:
+            self._batch.expect(len(fetches))
+            self._window.add(fetches)
 
     def _take(self, entry: str | Request) -> None:
         """Make the fetch of an entry, unless it is to wait on disk, or ends at once.
@@ -205,5 +213,7 @@ class Feeder:
     def _as_request(self, entry: str | Request) -> Request:
         request = Request(entry, self._count + 1) if isinstance(entry, str) else entry
         if not isinstance(request, Request):
-            raise TypeError(f"an entry of the list is neither a str nor a Request, but of type {type(entry).__name__}")
+            raise TypeError(
+                f"an entry of the list is neither a str nor a Request, but of type {type(entry).__name__}"
+            )
         return request

@@ -51,8 +51,11 @@ class FetchMany:
             most: how many at most for which something was sent, 1 or more. Others come in any number.
 
         Raises:
+            ValueError: `most` is less than 1.
             Exception: as iterating.
         """
+        if most < 1:
+            raise ValueError(f"at least 1 result can be asked for, not {most}")
         if self._closed:
             return []
         batch = self._batch or self._begin()

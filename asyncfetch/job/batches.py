@@ -32,7 +32,7 @@ class BatchThread(Generic[T]):
         Args:
             take: called in the thread with each batch, in order.
             enough: how many are worth a batch without a further wait.
-            at_once: how many end a batch; what was given together stays together.
+            at_once: a batch with so many is not added to; what was given together stays together.
         """
         self._take = take
         self._enough = enough
@@ -109,9 +109,11 @@ class BatchThread(Generic[T]):
         first = None if self._is_last else self._queue.get()
         if first is None:
             return []
-        if self.waiting <= self._enough:
-            with contextlib.suppress(Empty):
+        with contextlib.suppress(Empty):
+            if self.waiting <= self._enough:
                 self._nudges.get(timeout=_PATIENCE)
+            while True:  # what is said of things that are taken now need not cut the next wait short
+                self._nudges.get_nowait()
         batch = list(first)
         while len(batch) < self._at_once and not self._is_last and self._queue.qsize():
             items = self._queue.get()

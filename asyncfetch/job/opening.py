@@ -81,8 +81,8 @@ def open_patiently(name: str, flags: int, folder: int | None = None, wait: Wait 
             if wait.spare is not None and wait.spare.give():
                 continue
             now = time.monotonic()
-            deadline = deadline or now + wait.seconds
-            if now > deadline:
+            deadline = now + wait.seconds if deadline is None else deadline
+            if now >= deadline:
                 raise
             time.sleep(0.01)
 

@@ -181,12 +181,15 @@ class Job:
 
     async def _take_all(self, fetching: FetchMany) -> None:
         while results := await fetching.some(self._recorder.room):
-            for result in results:
-                self._done += 1
-                if result.error is not None:
-                    self._note_failure(result.error, result.request)
-                self._on_result(result)
-            if not self._recorder.put(results):
+            try:
+                for result in results:
+                    self._done += 1
+                    if result.error is not None:
+                        self._note_failure(result.error, result.request)
+                    self._on_result(result)
+            finally:  # all of them are recorded, though the callback raises for one
+                has_room = self._recorder.put(results)
+            if not has_room:
                 with anyio.CancelScope(shield=True):  # what has come is recorded, also when it is time to stop
                     await self._recorder.has_room()
 

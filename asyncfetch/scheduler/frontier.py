@@ -74,7 +74,7 @@ class Frontier(Generic[T]):
         in_flight: turns that were taken and are not finished.
         hosts: every host that exists at the moment, by key; to look at.
         lane: makes a lane; its turn comes with its first turns, after the other lanes'.
-        host, limit_of, slow_down: what its registry knows of a host, whether there is anything to do there or not.
+        host, limit_of, slow_down: its registry's: of a host, whether there is anything to do there or not.
     """
 
     def __init__(

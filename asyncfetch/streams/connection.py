@@ -63,11 +63,13 @@ class _Protocol(asyncio.StreamReaderProtocol):
         self._reader = reader
         self._on_lost = on_lost
         self._ssl_object: ssl.SSLObject | None = None
-        self.data_received = reader.feed_data  # type: ignore[method-assign] # one step less for each piece
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._ssl_object = transport.get_extra_info("ssl_object")
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._ssl_object is not None and not self._reader.ended:

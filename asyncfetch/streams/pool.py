@@ -74,7 +74,7 @@ class Pool:
     def has_idle(self, origin: Origin) -> bool:
         """Whether a connection to the origin waits for a request; it may turn out to be dead."""
         last = self._last
-        return origin.name in self._idle or (last is not None and last.origin == origin)
+        return origin.name in self._idle or (last is not None and last.origin.name == origin.name)
 
     async def acquire(self, origin: Origin, timeout: float, *, fresh: bool = False) -> Connection:
         """Return an idle connection to the origin, or open one within `timeout` seconds; a new one if `fresh`.

@@ -9,7 +9,7 @@ import pytest
 
 from asyncfetch import Client, FetchMany, Limits, Request, Result, Retry
 from asyncfetch.client import Batched
-from asyncfetch.testing import FaultServer, Reply
+from asyncfetch.testing import FaultServer, Reply, SeenRequest
 
 HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
 
@@ -146,3 +146,54 @@ async def test_too_many_results_of_what_cannot_be_fetched_hold_the_source_up(
         await asyncio.sleep(0.05)
         assert read < 200, "eight results may wait, and a window of twenty"
         assert len({result.index async for result in fetching} | {first.index}) == 500
+
+
+@pytest.mark.parametrize("size", [1, 3, 10, 100])
+async def test_source_of_small_batches_waits_as_any_other(server: FaultServer, size: int) -> None:
+    """However few come at a time: no more is read than the overflow may hold, and others have their go."""
+    answers = asyncio.Event()
+
+    async def answer(_: SeenRequest) -> Reply:
+        await answers.wait()
+        return Reply(200, b"x")
+
+    server.route("/slow", answer)
+    given = 0
+
+    async def some() -> Sequence[str | Request]:  # never waits itself
+        nonlocal given
+        given += size
+        return [server.url(f"/slow?{n}", HOSTS[0]) for n in range(given, given + size)] if given < 20_000 else []
+
+    limits = Limits(total=4, per_host=1, queued=20, overflow=20_000)
+    async with Client(limits=limits) as client, client.fetch_many(Batched(some)) as fetching:
+        first = asyncio.ensure_future(fetching.some(1))
+        async with asyncio.timeout(10):
+            while client.stats.total.in_flight == 0:
+                await asyncio.sleep(0)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert given < 1500, "an entry takes some 30 bytes of the overflow, if nothing else"
+        answers.set()
+        assert [result.ok for result in await first] == [True]
+
+
+@pytest.mark.parametrize("most", [0, -1])
+async def test_no_result_cannot_be_asked_for(server: FaultServer, client: Client, most: int) -> None:
+    """An empty answer would be taken for the end."""
+    async with client.fetch_many([server.url("/1")]) as fetching:
+        with pytest.raises(ValueError, match=f"at least 1 result can be asked for, not {most}"):
+            await fetching.some(most)
+        assert len(await fetching.some(1)) == 1
+        assert await fetching.some(1) == []
+
+
+async def test_refused_by_robots_holds_the_source_up_like_any_other(server: FaultServer) -> None:
+    """Entries that end as soon as they are queued: no more results wait than may, once the file is known."""
+    server.route("/robots.txt", Reply(200, b"User-agent: *\nDisallow: /x"))
+    limits = Limits(total=4, queued=200, buffered=4)
+    async with Client(robots=True, limits=limits) as client:
+        assert (await client.get(server.url("/"))).status_code == 200
+        async with client.fetch_many(server.url(f"/x{n}") for n in range(300)) as fetching:
+            assert len(await fetching.some(1)) <= 4
+            assert len(await all_of(fetching)) >= 296

@@ -108,6 +108,20 @@ async def test_several_may_wait_for_room() -> None:
     assert taken.items == list(range(6))
 
 
+async def test_bursts_are_forgotten_when_they_have_been_taken() -> None:
+    """After many of them, single things still come together: nothing of the bursts cuts their waits short."""
+    taken = Taken()
+    thread = BatchThread(taken, enough=4, at_once=100)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(thread.run)
+        for _ in range(50):
+            thread.put([0] * 8)
+            await thread.has_room(0)
+        left = thread._nudges.qsize()
+        thread.close()
+    assert left <= 1
+
+
 async def test_an_error_ends_it_and_nobody_waits_any_more() -> None:
     """What the function raises comes out of run, and has_room returns."""
 

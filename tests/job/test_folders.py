@@ -228,6 +228,16 @@ def test_it_does_not_wait_for_ever(folders: Folders, no_descriptor_left: list[in
     assert caught.value.errno == errno.EMFILE
 
 
+def test_no_wait_is_none_at_all(
+    folders: Folders, no_descriptor_left: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever must not wait, in the event loop, does not even for a moment."""
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waited"))
+    with pytest.raises(OSError) as caught:
+        Part.new(folders, Way.UNNAMED, Wait(0.0))
+    assert caught.value.errno == errno.EMFILE
+
+
 def test_a_few_descriptors_are_held_in_reserve(folders: Folders, no_descriptor_left: list[int]) -> None:
     """Where sockets have all others, a file and its directories can be opened at once; then they are held again."""
     part = Part.new(folders, Way.UNNAMED, Wait(0.0, folders.spare))

@@ -97,6 +97,22 @@ async def test_every_entry_has_one_record_and_its_body(
     assert (outcome.error, outcome.stopped_by) == (None, None)
 
 
+async def test_callback_that_raises_costs_no_record(server: FaultServer, tmp_path: Path, path: Path) -> None:
+    """What has come together with the result that it raised for has its line, too."""
+    seen: list[Result] = []
+
+    def count(result: Result) -> None:
+        seen.append(result)
+        if len(seen) == 50:
+            raise LookupError("the callback is broken")
+
+    source = listed(tmp_path, *(server.url(f"/{n}") for n in range(200)))
+    async with Client(limits=PLENTY) as client:
+        with pytest.raises(ExceptionGroup):
+            await run(client, source, path, on_result=count)
+    assert {result.index for result in seen} <= set(records(path))
+
+
 async def test_bad_entries_name_their_file_and_line(client: Client, server: FaultServer, tmp_path: Path) -> None:
     """They are results like others, without a request; whoever watches sees the same sentence as the record."""
     path, source, seen = tmp_path / "r", tmp_path / "urls.txt", list[Result]()
