@@ -318,8 +318,8 @@ class Client:
         """Fetch many URLs; iterate over what is returned to get a `Result` for each, as they end.
 
         Args:
-            urls: strings or Requests, from any iterable, sync or async; read lazily, a window ahead. A sync one
-                must not block.
+            urls: strings or Requests, from any iterable, sync or async, or many at a time from a
+                `client.Batched`; read lazily, a window ahead. A sync one must not block.
             sink: called with request and response when the head of a response below 400 has come; returns where
                 the body goes, or None to keep it in memory.
             partial: called with each request when its first turn comes; returns the beginning of its body if an
