@@ -70,10 +70,6 @@ class Overflow:
         self._dirty: OrderedDict[str, _Shelf] = OrderedDict()
         self._due: list[str] = []
 
-    def __contains__(self, host: object) -> bool:
-        """Whether something waits for a host."""
-        return host in self._shelves
-
     @property
     def is_full(self) -> bool:
         """Whether as many bytes as are allowed are used; there is room again when nothing waits any more."""

@@ -43,7 +43,7 @@ def opened(most: int = PLENTY) -> Iterator[Overflow]:
 def take(overflow: Overflow, host: str, most: int) -> list[bytes]:
     """Take up to so many groups."""
     groups: list[bytes] = []
-    while len(groups) < most and host in overflow:
+    while len(groups) < most and host in overflow._shelves:
         groups.append(overflow.first(host))
         overflow.drop(host)
     return groups
@@ -77,10 +77,10 @@ def test_gives_back_what_it_was_given_in_order(steps: list[tuple[str, str, int]]
                 for group in take(overflow, host, 1 + size % 3):
                     assert group == model[host].popleft()
             assert all(overflow._shelves[host].unwritten for host in overflow._dirty)
-            assert [host for host in "abc" if host in overflow] == [host for host in "abc" if model[host]]
+            assert [host for host in "abc" if host in overflow._shelves] == [host for host in "abc" if model[host]]
         for host, entries in model.items():
             assert take_all(overflow, host) == list(entries)
-        assert not any(host in overflow for host in "abc")
+        assert not any(host in overflow._shelves for host in "abc")
 
 
 def test_many_entries_of_few_hosts_are_written_in_large_chunks() -> None:
