@@ -10,7 +10,6 @@ A rung that awaits costs something even if it does not wait: the plain case, a s
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from random import Random
 from time import monotonic
@@ -127,20 +126,35 @@ class Engine:
         if not fetch.history:
             fetch.attempts += 1
         try:
-            exchange = await self._send(fetch)
-            opened = Opened(fetch, exchange, fetch.make_response(exchange), host)
-            head = exchange.head
+            total_at = fetch.total_at()
+            connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
+            exchange = Exchange(self._pool, connection)
+            try:
+                self._send(fetch, exchange, total_at)
+                head = await exchange.receive_head(fetch.request.method, self._parser)
+            except StaleConnection:
+                exchange = await self._send_again(fetch, exchange, total_at)
+                head = exchange.head
+            except BaseException:
+                fetch.was_silent = exchange.was_silent
+                exchange.discard()
+                raise
+            opened = Opened(fetch, exchange, fetch.make_response(head, exchange), host)
             is_plain = head.status < 300 and fetch.partial is None and WISHES not in head.noted
             return opened if is_plain else await self._judge(opened)
-        except (FetchError, OutOfDescriptors, OSError) as error:
-            if is_shortage(error) or is_shortage(error.__cause__):
-                return self._starved(fetch, host, error)
-            if not isinstance(error, FetchError):  # not of the network, which is translated: a file of our own
-                error = LocalError(f"this machine failed: {error}")
-            return self._failed(fetch, host, error)
-        except BaseException:
+        except BaseException as error:
+            return self._broke_off(fetch, host, error)
+
+    def _broke_off(self, fetch: Fetch, host: str, error: BaseException) -> Result | None:
+        """End a turn that has given no answer. What is no failure of network or machine is raised again."""
+        if not isinstance(error, FetchError | OutOfDescriptors | OSError):
             self._turns.release(fetch, host, CANCELLED)
-            raise
+            raise error
+        if is_shortage(error) or is_shortage(error.__cause__):
+            return self._starved(fetch, host, error)
+        if not isinstance(error, FetchError):  # not of the network, which is translated: a file of our own
+            error = LocalError(f"this machine failed: {error}")
+        return self._failed(fetch, host, error)
 
     def _find_beginning(self, fetch: Fetch, find: PartialFactory) -> Partial | None:
         """Ask the list for the beginning of a body; what that raises is the list's, and frees the turn's places."""
@@ -226,28 +240,26 @@ class Engine:
         self._start_over(fetch, opened.host)
         self._turns.again(fetch, 0.0)
 
-    async def _send(self, fetch: Fetch) -> Exchange:
-        """Send the request and get the head; on a connection that had died while idle, once more on a new one."""
-        request, timeouts = fetch.encode_request(), fetch.timeouts
-        total_at = math.inf if timeouts.total is None else fetch.began + timeouts.total - fetch.spent
-        connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
-        while True:
-            fetch.ip = connection.ip
-            exchange = Exchange(self._pool, connection)
-            try:
-                if self._trace is not None:
-                    self._trace.sent(request)
-                await exchange.begin(request, fetch.request.method, self._parser, timeouts, total_at)
-            except StaleConnection:
-                exchange.discard()
-                connection = await self._connect(fetch, total_at)
-                continue
-            except BaseException:
-                fetch.was_silent = exchange.was_silent
-                exchange.discard()
-                raise
-            fetch.timings.ttfb = exchange.ttfb
-            return exchange
+    def _send(self, fetch: Fetch, exchange: Exchange, total_at: float) -> None:
+        """Send the request as it is now."""
+        request = fetch.encode_request()
+        fetch.ip = exchange.connection.ip
+        if self._trace is not None:
+            self._trace.sent(request)
+        exchange.send(request, fetch.timeouts, total_at)
+
+    async def _send_again(self, fetch: Fetch, stale: Exchange, total_at: float) -> Exchange:
+        """Send the request on a new connection, because the one that it was sent on had died while idle."""
+        stale.discard()
+        exchange = Exchange(self._pool, await self._connect(fetch, total_at))
+        try:
+            self._send(fetch, exchange, total_at)
+            await exchange.receive_head(fetch.request.method, self._parser)
+        except BaseException:
+            fetch.was_silent = exchange.was_silent
+            exchange.discard()
+            raise
+        return exchange
 
     async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
         """Open a connection within the connect timeout and the total."""

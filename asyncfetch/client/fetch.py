@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import math
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,7 @@ from asyncfetch.scheduler import Turn
 from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
-from asyncfetch.streams.http1 import HEAD_LIMIT
+from asyncfetch.streams.http1 import HEAD_LIMIT, Head
 from asyncfetch.streams.ranges import Rest, is_rest, range_fields
 from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted
@@ -223,6 +224,11 @@ class Fetch(Turn, eq=False, kw_only=True):
         """Return how many seconds the head of the answer took from the request on, or 0 if that is not known."""
         return self.timings.ttfb or 0.0
 
+    def total_at(self) -> float:
+        """Say when its attempt must be over, by the loop's time; infinity for never."""
+        total = self.timeouts.total
+        return math.inf if total is None else self.began + total - self.spent
+
     def encode_request(self) -> bytes:
         """Encode the request to where it is going now: credentials only to whom they are meant for."""
         method, url = self.request.method, self.url
@@ -318,18 +324,19 @@ class Fetch(Turn, eq=False, kw_only=True):
             self.history = []
             self.is_foreign = False
 
-    def make_response(self, exchange: Exchange) -> Response:
+    def make_response(self, head: Head, exchange: Exchange) -> Response:
         """Describe the response whose head has just come."""
-        head = exchange.head
+        timings = self.timings
+        timings.ttfb = exchange.ttfb
         return Response(
             self.url.href,
             head.status,
             head.reason.decode("latin-1"),
-            head.fields,
+            head.fields.copy(),
             _VERSIONS[head.minor > 0],
             self.ip,
             exchange.connection.served > 0,
-            self.timings,
+            timings,
             self.history,
             noted=head.noted,
         )

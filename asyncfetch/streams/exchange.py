@@ -18,7 +18,7 @@ from asyncfetch.settings import Timeouts
 from asyncfetch.streams.body import Body, open_body
 from asyncfetch.streams.connection import Connection
 from asyncfetch.streams.decoding import Decoder, check_growth, make_decoder
-from asyncfetch.streams.http1 import HeadParser, choose_framing, may_persist, read_head
+from asyncfetch.streams.http1 import Head, HeadParser, choose_framing, may_persist, read_head, take_head
 from asyncfetch.streams.pool import Pool
 
 __all__ = ["Exchange", "StaleConnection"]
@@ -66,11 +66,11 @@ class _Whole:
 
 
 class Exchange:
-    """A request that was sent, and its response.
+    """A request and its response: `send`, `receive_head`, then its body.
 
     Attributes:
         connection: what it goes over.
-        head: the response's head, after `begin`.
+        head: the response's head, after `receive_head`.
         ttfb: seconds from the request sent to the head complete.
         decoded: bytes of content given out so far.
         wire: body bytes received so far as sent, without the framing.
@@ -86,6 +86,7 @@ class Exchange:
         "_parser",
         "_pieces",
         "_pool",
+        "_sent",
         "_whole",
         "connection",
         "decoded",
@@ -101,41 +102,52 @@ class Exchange:
         self._pool = pool
         self.connection = connection
         self.decoded = self.wire = 0
+        self._before = connection.reader.received
         self._body: Body | None = None
         self._whole: bytes | None = None
 
-    async def begin(
-        self, request: bytes, method: str, parser: HeadParser, timeouts: Timeouts, total_at: float
-    ) -> None:
-        """Send the request and read the head of its response.
+    def send(self, request: bytes, timeouts: Timeouts, total_at: float) -> None:
+        """Send the request.
 
         Args:
             request: the encoded request.
-            method: its method, which decides about the body.
-            parser: parses heads.
             timeouts: the deadlines in seconds.
             total_at: when all must be over, by `time.monotonic()`; infinity for never.
+        """
+        connection = self.connection
+        self._sent = sent = monotonic()
+        connection.expect_head(sent, timeouts, total_at)
+        connection.write(request)
+
+    async def receive_head(self, method: str, parser: HeadParser) -> Head:
+        """Wait for the head of the response, and return it.
+
+        Args:
+            method: the request's, which decides about the body.
+            parser: parses heads.
 
         Raises:
             StaleConnection: send it again on a new connection.
             ProtocolError: the answer is not HTTP/1.x, or its framing is contradictory.
             FetchTimeout: a deadline passed.
         """
-        connection = self.connection
-        reader = connection.reader
-        before = self._before = reader.received
-        sent = monotonic()
-        connection.expect_head(sent, timeouts, total_at)
-        connection.write(request)
-        try:
-            self.head = head = await read_head(reader, parser)
-        except IncompleteMessage as error:
-            if connection.served and reader.received == before:
-                raise StaleConnection from error
-            raise
-        self.ttfb = monotonic() - sent
+        reader = self.connection.reader
+        arrival = reader.arrival()
+        if arrival is not None:
+            await arrival
+        self.head = head = take_head(reader, parser) or await self._read_head(parser)
+        self.ttfb = monotonic() - self._sent
         self._parser = parser
         self._framing = choose_framing(head, method)
+        return head
+
+    async def _read_head(self, parser: HeadParser) -> Head:
+        try:
+            return await read_head(self.connection.reader, parser)
+        except IncompleteMessage as error:
+            if self.connection.served and self.was_silent:
+                raise StaleConnection from error
+            raise
 
     @property
     def was_silent(self) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "choose_framing",
     "may_persist",
     "read_head",
+    "take_head",
 ]
 
 HEAD_LIMIT = 256 * 1024
@@ -31,6 +32,8 @@ FIELDS_LIMIT = 2000
 INTERIM_LIMIT = 32
 _REMEMBERED_AT_MOST = 1000
 _REMEMBERED_UP_TO = 128  # bytes; what is longer is seldom seen again
+_HEADS_AT_MOST = 250
+_HEADS_UP_TO = 1024  # bytes
 _END_AT_MOST = 4  # bytes that end a head, after its last line
 
 # RFC 9110 section 5.6.2: token = 1*tchar
@@ -58,11 +61,15 @@ _KEYS = {name: name for name in _FRAMING_FIELDS | _DESCRIBING_FIELDS} | dict.fro
 )
 
 
+# of a line: the field; the key under which it is noted, if it is; and its value in a list, to be noted
+_Known = tuple[tuple[bytes, bytes], bytes | None, list[bytes]]
+
+
 # --- RFC 9112 sections 4 and 5: the head of a response
 
 
 class Head(msgspec.Struct, eq=False, gc=False):
-    """Status line and fields of one response.
+    """Status line and fields of one response, or of several that are the same: none of it is to be changed.
 
     Attributes:
         minor: the digit after `HTTP/1.`.
@@ -71,6 +78,8 @@ class Head(msgspec.Struct, eq=False, gc=False):
         fields: (name, value) as received, in order; values without blanks around them.
         noted: values of the fields that frame or describe the message, by lower-case name; those by which a server
             says how it wants to be asked (Retry-After, RateLimit and their kin) are together under `WISHES`.
+        framing: what `choose_framing` says of it as the answer to a GET; None until it was asked.
+        persists: what `may_persist` says; None until it was asked.
     """
 
     minor: int
@@ -78,6 +87,8 @@ class Head(msgspec.Struct, eq=False, gc=False):
     reason: bytes
     fields: list[tuple[bytes, bytes]]
     noted: dict[bytes, list[bytes]]
+    framing: int | Framing | None = None
+    persists: bool | None = None
 
     @property
     def content_encoding(self) -> list[bytes] | None:
@@ -86,43 +97,60 @@ class Head(msgspec.Struct, eq=False, gc=False):
 
 
 class HeadParser:
-    """Parses heads, and remembers the lines that it has checked before.
+    """Parses heads, and remembers the lines and the heads that it has checked before.
 
-    Servers repeat themselves: most lines of most heads cost one dictionary look-up. All is forgotten when it gets
-    too much: what is common is soon learnt again.
+    Servers repeat themselves: most lines of most heads cost one dictionary look-up, and so does a whole head that
+    is the same as an earlier one, as those of small answers often are within a second. All is forgotten when it
+    gets too much: what is common is soon learnt again.
     """
 
-    __slots__ = ("_fields", "_starts")
+    __slots__ = ("_fields", "_heads", "_starts")
 
     def __init__(self) -> None:
         self._starts: dict[bytes, tuple[int, int, bytes]] = {}
-        # of each line: the field; the key under which it is noted, if it is; and then the value, in a list
-        self._fields: dict[bytes, tuple[tuple[bytes, bytes], bytes | None, list[bytes]]] = {}
+        self._fields: dict[bytes, _Known] = {}
+        self._heads: dict[bytes, Head] = {}
 
     def recall(self, block: bytes) -> Head | None:
-        """Return what a head says whose every line has been parsed before, or None; `parse` knows the others.
+        """Return what a head says if it is a usual one, or None; `parse` knows the others.
 
-        What is remembered has no line end within, so a head that is given whole up to its first CRLF CRLF needs no
-        look at whether its lines end otherwise, too.
+        Usual is: its status line has come before, no line is folded, and each field that frames or describes the
+        message is there once. It has to be given whole up to its first CRLF CRLF: then only lines that are new
+        need a look at whether they end otherwise, too.
+
+        Raises:
+            MalformedMessage: as `parse`.
+            MessageTooLarge: as `parse`.
         """
+        return self._heads.get(block) or self._recall_lines(block)
+
+    def _recall_lines(self, block: bytes) -> Head | None:
         lines = block.split(b"\r\n")
         start = self._starts.get(lines.pop(0))
-        if start is None or len(lines) > FIELDS_LIMIT:
+        if start is None or len(lines) > FIELDS_LIMIT or len(block) > HEAD_LIMIT:
             return None
-        remembered = self._fields
+        remembered = self._fields.get
         fields: list[tuple[bytes, bytes]] = []
         noted: dict[bytes, list[bytes]] = {}
-        try:
-            for line in lines:
-                field, key, value = remembered[line]
-                fields.append(field)
-                if key is not None:
-                    if key in noted:
-                        return None
-                    noted[key] = value
-        except KeyError:
-            return None
-        return Head(*start, fields, noted)
+        is_known = len(block) <= _HEADS_UP_TO
+        for line in lines:
+            known = remembered(line)
+            if known is None:
+                if b"\n" in line or line.startswith(_FOLDS):
+                    return None
+                known, is_known = self._learn_field(line), False
+            field, key, value = known
+            fields.append(field)
+            if key is not None:
+                if key in noted:
+                    return None
+                noted[key] = value
+        head = Head(*start, fields, noted)
+        if is_known:
+            if len(self._heads) >= _HEADS_AT_MOST:
+                self._heads.clear()
+            self._heads[block] = head
+        return head
 
     def parse(self, block: bytes) -> Head:
         """Parse a head (RFC 9112 sections 4 and 5), given without the empty line that ends it.
@@ -149,13 +177,13 @@ class HeadParser:
         """
         fields: list[tuple[bytes, bytes]] = []
         for line in lines:
-            if line in self._fields:
-                field, key, _ = self._fields[line]
-            elif line.startswith(_FOLDS):
-                noted.clear()
-                return self.parse_fields(_unfold(lines), noted)
-            else:
-                field, key = self._learn_field(line)
+            known = self._fields.get(line)
+            if known is None:
+                if line.startswith(_FOLDS):
+                    noted.clear()
+                    return self.parse_fields(_unfold(lines), noted)
+                known = self._learn_field(line)
+            field, key, _ = known
             fields.append(field)
             if key:
                 noted.setdefault(key, []).append(field[1])
@@ -175,8 +203,8 @@ class HeadParser:
             self._starts[line] = start
         return start
 
-    def _learn_field(self, line: bytes) -> tuple[tuple[bytes, bytes], bytes | None]:
-        """Check a field line; return name and value, and under which key it is to be found again, if it is."""
+    def _learn_field(self, line: bytes) -> _Known:
+        """Check a field line, and remember what there is to know of it."""
         _check_line(line)
         name, colon, value = line.partition(b":")
         if not colon:
@@ -184,12 +212,12 @@ class HeadParser:
         if not _TOKEN.fullmatch(name):
             raise MalformedMessage(f"a header line has no valid name: {shown(line)}")
         field = (name, value.strip(_BLANKS))
-        key = _KEYS.get(name.lower())
+        known = field, _KEYS.get(name.lower()), [field[1]]
         if len(line) <= _REMEMBERED_UP_TO:
             if len(self._fields) >= _REMEMBERED_AT_MOST:
                 self._fields.clear()
-            self._fields[line] = (field, key, [field[1]])
-        return field, key
+            self._fields[line] = known
+        return known
 
 
 def _split_lines(block: bytes) -> list[bytes]:
@@ -225,6 +253,24 @@ def _unfold(lines: list[bytes]) -> list[bytes]:
     return [b" ".join(parts) for parts in joined]
 
 
+def take_head(reader: WireReader, parser: HeadParser) -> Head | None:
+    """Take the head of the final response if it is there and a usual one; None leaves it to `read_head`.
+
+    Raises:
+        MalformedMessage: as `read_head`.
+        MessageTooLarge: as `read_head`.
+        FetchTimeout: as `read_head`.
+    """
+    data = reader.take()
+    block, end, rest = data.partition(b"\r\n\r\n")
+    head = parser.recall(block) if end else None
+    if head is None or head.status < 200:
+        reader.unread(data)
+        return None
+    reader.pending = rest
+    return head
+
+
 async def read_head(reader: WireReader, parser: HeadParser) -> Head:
     """Read the head of the final response; interim responses (RFC 9110 section 15.2) are skipped.
 
@@ -238,13 +284,7 @@ async def read_head(reader: WireReader, parser: HeadParser) -> Head:
     """
     interim = 0
     while interim <= INTERIM_LIMIT:
-        data = await reader.receive()
-        block, end, rest = data.partition(b"\r\n\r\n")
-        head = parser.recall(block) if end else None
-        if head is not None:
-            reader.pending = rest
-        else:
-            head = parser.parse(await _read_block(reader, data))
+        head = parser.parse(await _read_block(reader, await reader.receive()))
         if head.status >= 200:
             return head
         if head.status == 101:
@@ -325,15 +365,22 @@ def choose_framing(head: Head, method: str) -> int | Framing:
         MalformedMessage: a Transfer-Encoding other than `chunked`, or a Content-Length that is no number or
             contradicts another one.
     """
-    status, framing = head.status, head.noted
-    if status == 204 or status == 304 or method == "HEAD":
+    if method == "HEAD":
         return 0
-    if b"transfer-encoding" in framing:
-        codings = b",".join(framing[b"transfer-encoding"])
+    if head.framing is None:
+        head.framing = _find_framing(head.status, head.noted)
+    return head.framing
+
+
+def _find_framing(status: int, noted: dict[bytes, list[bytes]]) -> int | Framing:
+    if status == 204 or status == 304:
+        return 0
+    if b"transfer-encoding" in noted:
+        codings = b",".join(noted[b"transfer-encoding"])
         if codings.strip(_BLANKS).lower() != b"chunked":
             raise MalformedMessage(f"the transfer coding {shown(codings)} is not chunked")
         return Framing.CHUNKED
-    values = framing.get(b"content-length")
+    values = noted.get(b"content-length")
     if values is None:
         return Framing.UNTIL_CLOSE
     value = values[0]
@@ -360,17 +407,22 @@ def may_persist(head: Head) -> bool:
     message's end elsewhere: Content-Length and Transfer-Encoding both frame it, HTTP/1.0 says chunked (both section
     6.1), or a 204 announces a body, which it must not have (RFC 9110 section 8.6).
     """
-    framing = head.noted
-    if b"transfer-encoding" in framing and (b"content-length" in framing or head.minor == 0 or head.status == 204):
+    if head.persists is None:
+        head.persists = _find_persistence(head.minor, head.status, head.noted)
+    return head.persists
+
+
+def _find_persistence(minor: int, status: int, noted: dict[bytes, list[bytes]]) -> bool:
+    if b"transfer-encoding" in noted and (b"content-length" in noted or minor == 0 or status == 204):
         return False
-    if head.status == 204 and framing.get(b"content-length", [b"0"]) != [b"0"]:
+    if status == 204 and noted.get(b"content-length", [b"0"]) != [b"0"]:
         return False
-    wishes = framing.get(b"connection")
+    wishes = noted.get(b"connection")
     if wishes is None:
-        return head.minor >= 1
+        return minor >= 1
     if wishes == _KEEP_ALIVE:
         return True
     options = {option.strip(_BLANKS) for option in b",".join(wishes).lower().split(b",")}
     if b"close" in options:
         return False
-    return head.minor >= 1 or b"keep-alive" in options
+    return minor >= 1 or b"keep-alive" in options

@@ -35,11 +35,13 @@ def make_reads_cheap() -> None:
 
 
 class WireReader(asyncio.StreamReader):
-    """What comes from one connection, in order, to the last byte. It is read by `receive`, by nothing else.
+    """What comes from one connection, in order, to the last byte.
+
+    It is read by `receive`, or by `arrival` and `take`, and by nothing else.
 
     Attributes:
         received: bytes that came so far.
-        consumed: of these, taken out by `receive`.
+        consumed: of these, taken out.
         pending: bytes that were given back by `unread`.
         ended: whether the end of the stream has come.
         lost: the error that ended the connection, if it was one.
@@ -131,6 +133,24 @@ class WireReader(asyncio.StreamReader):
         """Return what is there, at most a piece as it came, waiting for one; empty at the end of the stream.
 
         Raises:
+            FetchTimeout: as `take`.
+        """
+        arrival = self.arrival()
+        if arrival is not None:
+            await arrival
+        return self.take()
+
+    def arrival(self) -> asyncio.Future[None] | None:
+        """Return what to await before `take` has something to give or to raise; None if it has."""
+        if self.pending or self._come or self.ended:
+            return None
+        self._reading = arrival = self._make_future()
+        return arrival
+
+    def take(self) -> bytes:
+        """Return what is there, at most a piece as it came; empty if nothing is.
+
+        Raises:
             FetchTimeout: a deadline ended the connection; what was buffered has been given out before, unless it
                 is the deadline of the whole.
         """
@@ -140,13 +160,9 @@ class WireReader(asyncio.StreamReader):
             data, self.pending = self.pending, b""
             return data
         if not self._come:
-            if not self.ended:
-                self._reading = waiter = self._make_future()
-                await waiter
-            if not self._come:
-                if self.expired is not None:
-                    raise self.expired
-                return b""
+            if self.expired is not None:
+                raise self.expired
+            return b""
         piece = self._come.popleft()
         self.consumed += len(piece)
         if self._held_up:
@@ -169,7 +185,7 @@ class WireReader(asyncio.StreamReader):
             raise self.expired
 
     def unread(self, data: bytes) -> None:
-        """Give bytes back: the next `receive` returns them."""
+        """Give bytes back: they are what is taken next."""
         self.pending = data
 
     def is_quiet(self) -> bool:

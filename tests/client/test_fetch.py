@@ -344,6 +344,14 @@ class TestResults:
         assert response.headers["x-y"] == "\xe4"
         assert not (await client.get(server.url())).reused
 
+    async def test_fields_belong_to_one_response(self, server: FaultServer, client: Client) -> None:
+        """Who changes the fields of one response leaves those of the next alone, though their heads are equal."""
+        server.route("/", Reply(200, b"x", {"X-Y": "z"}))
+        for _ in range(4):
+            response = await client.get(server.url())
+            assert response.headers["x-y"] == "z"
+            response.raw_headers.clear()
+
     async def test_errors_keep_a_url_that_they_have(self, client: Client) -> None:
         """The client attaches the URL only where it is missing."""
         with pytest.raises(FetchError) as caught:

@@ -76,7 +76,8 @@ class Speaker:
         total_at = monotonic() + (limits.total or 1e9)
         request = encode_request(method, url.target, url.origin.authority, b"")
         try:
-            await exchange.begin(request, method, PARSER, timeouts=limits, total_at=total_at)
+            exchange.send(request, limits, total_at)
+            await exchange.receive_head(method, PARSER)
         except BaseException:
             exchange.discard()
             raise

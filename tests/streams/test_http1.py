@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLarge, ProtocolError
-from asyncfetch.streams.http1 import Framing, Head, HeadParser, choose_framing, may_persist, read_head
+from asyncfetch.streams.http1 import Framing, Head, HeadParser, choose_framing, may_persist, read_head, take_head
 from asyncfetch.streams.wire import WireReader
 
 KIB = 1024
 OK = b"HTTP/1.1 200 OK\r\n"
+KNOWING = HeadParser()
+KNOWING.parse(OK.strip())
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +49,17 @@ def feed_by_hand(reader: WireReader, reading: Coroutine[Any, Any, Head], pieces:
         return head
 
 
+async def receive_head(reader: WireReader, parser: HeadParser) -> Head:
+    """Read a head as an exchange does: at once if it is a usual one."""
+    arrival = reader.arrival()
+    if arrival is not None:
+        await arrival
+    return take_head(reader, parser) or await read_head(reader, parser)
+
+
 def read(loop: asyncio.AbstractEventLoop, pieces: Iterable[bytes], parser: HeadParser | None = None) -> Head:
     reader = WireReader(loop)
-    return feed_by_hand(reader, read_head(reader, parser or HeadParser()), pieces)
+    return feed_by_hand(reader, receive_head(reader, parser or HeadParser()), pieces)
 
 
 def one_by_one(raw: bytes) -> list[bytes]:
@@ -137,7 +147,7 @@ def test_what_follows_a_head_stays(loop: asyncio.AbstractEventLoop, end: bytes, 
     raw = b"HTTP/1.1 200 OK\r\nA: b" + end + rest
     for first in range(1, len(raw) + 1):
         reader = WireReader(loop)
-        head = feed_by_hand(reader, read_head(reader, HeadParser()), [raw[:first], raw[first:]])
+        head = feed_by_hand(reader, receive_head(reader, KNOWING), [raw[:first], raw[first:]])
         assert head.fields == [(b"A", b"b")]
         came = reader.received - len(raw) + len(rest)
         assert reader.pending == rest[:came]
@@ -220,7 +230,7 @@ def test_other_protocols_are_refused_at_their_first_bytes(loop: asyncio.Abstract
         reader = WireReader(loop)
         reader.feed_data(raw)
         with pytest.raises(MalformedMessage, match=r"not HTTP/1\.x"):
-            read_head(reader, HeadParser()).send(None)
+            receive_head(reader, HeadParser()).send(None)
 
 
 # --- framing (RFC 9112 section 6) and persistence (section 9.3)
@@ -473,7 +483,10 @@ def test_long_values_cost_no_more_than_their_length(loop: asyncio.AbstractEventL
 
 
 def test_parser_learns_nothing_wrong(loop: asyncio.AbstractEventLoop) -> None:
-    """A parser that has read other heads, good and bad, gives the same as a new one."""
+    """A parser that has read other heads, good and bad, gives the same as a new one.
+
+    It takes most of these at once, by the status line that they share; the new one takes none so.
+    """
     used = HeadParser()
 
     def outcome(raw: bytes, parser: HeadParser) -> object:
@@ -483,9 +496,25 @@ def test_parser_learns_nothing_wrong(loop: asyncio.AbstractEventLoop) -> None:
             return type(error), error.detail
         return head.minor, head.status, head.reason, head.fields, head.noted
 
-    for _ in range(2):
-        for raw in [*BAD.values(), *(good for good, _, _ in GOOD.values()), *BAD.values()]:
-            assert outcome(raw, used) == outcome(raw, HeadParser())
+    framed = [
+        "\r\n".join([OK.decode() + fields.replace("; ", "\r\n"), "", ""]).encode("latin-1") for fields in FRAMINGS
+    ]
+    for _ in range(3):
+        for raw in [*BAD.values(), *(good for good, _, _ in GOOD.values()), *framed, *BAD.values()]:
+            for cut in (raw, raw + b"HTTP/1.1 500 stray\r\n\r\n", raw.replace(b"\r\n", b"\n", 2)):
+                assert outcome(cut, used) == outcome(cut, HeadParser())
+
+
+def test_heads_that_are_the_same_are_read_once(loop: asyncio.AbstractEventLoop) -> None:
+    """A head that comes again is the same object, and what it means is worked out once; others are apart."""
+    parser = HeadParser()
+    heads = [read(loop, [OK + b"Content-Length: %d\r\n\r\n" % size], parser) for size in (5, 5, 5, 6, 6, 5)]
+    assert heads[1] is heads[2] is heads[5]
+    assert heads[4] is not heads[5]
+    assert [choose_framing(head, "GET") for head in heads] == [5, 5, 5, 6, 6, 5]
+    assert choose_framing(heads[5], "HEAD") == 0
+    assert choose_framing(heads[5], "GET") == 5
+    assert all(may_persist(head) for head in heads)
 
 
 def test_what_a_parser_remembers_is_bounded(loop: asyncio.AbstractEventLoop) -> None:
@@ -498,7 +527,15 @@ def test_what_a_parser_remembers_is_bounded(loop: asyncio.AbstractEventLoop) -> 
     for number in range(5000):
         read(loop, [b"HTTP/1.1 200 reason %d\r\n\r\n" % number], parser)
     read(loop, [b"HTTP/1.1 200 " + b"x" * 50_000 + b"\r\n" + b"n" * 50_000 + b": v\r\n\r\n"], parser)
-    read(loop, [b"HTTP/1.1 200 Fine\r\nContent-Length: 5\r\n\r\n"], parser)
+    for number in range(3000):
+        fields = b"Content-Length: %d\r\nAge: %d\r\n\r\n" % (number // 30, number % 30)
+        for _ in range(2):
+            read(loop, [OK + fields], parser)
+    for _ in range(3):
+        read(loop, [OK + b"A: b\r\n" * 1900 + b"\r\n"], parser)
+        read(loop, [b"HTTP/1.1 200 Fine\r\nContent-Length: 5\r\n\r\n"], parser)
+    assert 0 < len(parser._heads) <= 250
+    assert max(map(len, parser._heads)) <= KIB
     assert len(parser._fields) <= 1000
     assert len(parser._starts) <= 1000
     assert max(map(len, [*parser._fields, *parser._starts])) < 200

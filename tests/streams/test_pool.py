@@ -100,7 +100,8 @@ async def begin(pool: Pool, server: FaultServer, path: str = "/", timeouts: Time
     exchange = Exchange(pool, await pool.acquire(origin, 5))
     request = encode_request("GET", path, origin.authority, b"")
     try:
-        await exchange.begin(request, "GET", PARSER, timeouts=timeouts or Timeouts(), total_at=float("inf"))
+        exchange.send(request, timeouts or Timeouts(), float("inf"))
+        await exchange.receive_head("GET", PARSER)
         exchange.accept(None, lambda _: None)
     except BaseException:
         exchange.discard()
