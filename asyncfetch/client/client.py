@@ -192,7 +192,6 @@ class Client:
                     retry=self._retry,
                     hosts=self._hosts,
                     flow=Flow.needed(self.stats, self._politeness.limit_rate, self._hosts),
-                    trace=self._trace,
                 )
                 if self._robots_fields is not None:
                     from asyncfetch.client.robots import Robots

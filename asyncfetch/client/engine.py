@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Awaitable
 from random import Random
 from time import monotonic
 
@@ -46,7 +47,6 @@ from asyncfetch.streams.connection import Connection, OutOfDescriptors, is_short
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.http1 import WISHES, HeadParser
 from asyncfetch.streams.pool import Pool
-from asyncfetch.trace import Trace
 
 __all__ = ["Engine", "Opened"]
 
@@ -67,14 +67,12 @@ class Engine:
         retry: Retry,
         hosts: Hosts,
         flow: Flow | None,
-        trace: Trace | None,
     ) -> None:
         self._pool = pool
         self._turns = turns
         self._most_redirects = redirects.most
         self._retry = retry
         self._hosts = hosts
-        self._trace = trace
         self._parser = HeadParser()
         self._receiver = Receiver(turns.stats, limits, flow)
         self._random = Random()  # noqa: S311
@@ -125,24 +123,22 @@ class Engine:
             return self._refuse(fetch, host)
         if not fetch.history:
             fetch.attempts += 1
+        connection: Connection | None = None
         try:
-            total_at = fetch.total_at()
+            request, total_at = fetch.encode_request(), fetch.total_at()
             connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
-            exchange = Exchange(self._pool, connection)
             try:
-                self._send(fetch, exchange, total_at)
-                head = await exchange.receive_head(fetch.request.method, self._parser)
+                exchange = await self._exchange(fetch, request, connection, total_at)
             except StaleConnection:
-                exchange = await self._send_again(fetch, exchange, total_at)
-                head = exchange.head
-            except BaseException:
-                fetch.was_silent = exchange.was_silent
-                exchange.discard()
-                raise
-            opened = Opened(fetch, exchange, fetch.make_response(head, exchange), host)
+                connection = None
+                connection = await self._connect(fetch, total_at)
+                exchange = await self._exchange(fetch, request, connection, total_at)
+            opened = Opened(fetch, exchange, fetch.make_response(exchange), host)
+            head = exchange.head
             is_plain = head.status < 300 and fetch.partial is None and WISHES not in head.noted
             return opened if is_plain else await self._judge(opened)
         except BaseException as error:
+            fetch.was_silent = connection is not None and connection.was_silent
             return self._broke_off(fetch, host, error)
 
     def _broke_off(self, fetch: Fetch, host: str, error: BaseException) -> Result | None:
@@ -240,26 +236,13 @@ class Engine:
         self._start_over(fetch, opened.host)
         self._turns.again(fetch, 0.0)
 
-    def _send(self, fetch: Fetch, exchange: Exchange, total_at: float) -> None:
-        """Send the request as it is now."""
-        request = fetch.encode_request()
-        fetch.ip = exchange.connection.ip
-        if self._trace is not None:
-            self._trace.sent(request)
-        exchange.send(request, fetch.timeouts, total_at)
-
-    async def _send_again(self, fetch: Fetch, stale: Exchange, total_at: float) -> Exchange:
-        """Send the request on a new connection, because the one that it was sent on had died while idle."""
-        stale.discard()
-        exchange = Exchange(self._pool, await self._connect(fetch, total_at))
-        try:
-            self._send(fetch, exchange, total_at)
-            await exchange.receive_head(fetch.request.method, self._parser)
-        except BaseException:
-            fetch.was_silent = exchange.was_silent
-            exchange.discard()
-            raise
-        return exchange
+    def _exchange(
+        self, fetch: Fetch, request: bytes, connection: Connection, total_at: float
+    ) -> Awaitable[Exchange]:
+        """Send the request over a connection, and wait for the head of the answer."""
+        fetch.ip = connection.ip
+        method, timeouts = fetch.request.method, fetch.timeouts
+        return Exchange.begin(self._pool, connection, self._parser, request, method, timeouts, total_at)
 
     async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
         """Open a connection within the connect timeout and the total."""

@@ -31,7 +31,7 @@ from asyncfetch.scheduler import Turn
 from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
-from asyncfetch.streams.http1 import HEAD_LIMIT, Head
+from asyncfetch.streams.http1 import HEAD_LIMIT
 from asyncfetch.streams.ranges import Rest, is_rest, range_fields
 from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted
@@ -324,9 +324,9 @@ class Fetch(Turn, eq=False, kw_only=True):
             self.history = []
             self.is_foreign = False
 
-    def make_response(self, head: Head, exchange: Exchange) -> Response:
+    def make_response(self, exchange: Exchange) -> Response:
         """Describe the response whose head has just come."""
-        timings = self.timings
+        head, timings = exchange.head, self.timings
         timings.ttfb = exchange.ttfb
         return Response(
             self.url.href,

@@ -137,8 +137,21 @@ class Connection(Deadlines):
     def attach(self, writer: asyncio.StreamWriter, has_news: Callable[[], object]) -> None:
         """Use this writer; `has_news` gives something true if its open socket has anything that nobody has read."""
         self._writer = writer
-        self._write = writer.transport.write  # what `writer.write` does; one step less for each request
+        self._write: Callable[[bytes], None] = (
+            writer.transport.write
+        )  # what `writer.write` does; one step less for each request
         self._has_news = has_news
+
+    def show(self, trace: Trace) -> None:
+        """Let somebody see every byte."""
+        write = self._write
+
+        def write_shown(head: bytes) -> None:
+            trace.sent(head)
+            write(head)
+
+        self._write = write_shown
+        self.reader.on_bytes = trace.received
 
     def lost(self) -> None:
         """Take note that the socket is gone."""
@@ -345,7 +358,7 @@ class Dialler:
             transport.max_size = _READ_SIZE
         connection.attach(asyncio.StreamWriter(transport, protocol, reader, loop), has_news)
         if self._trace is not None:
-            reader.on_bytes = self._trace.received
+            connection.show(self._trace)
         return connection
 
     def _report_tls(self, connection: Connection) -> None:

@@ -27,6 +27,7 @@ class Deadlines:
     """
 
     __slots__ = (
+        "_before",
         "_head_at",
         "_progress_at",
         "_progress_received",
@@ -40,6 +41,7 @@ class Deadlines:
     def __init__(self, reader: WireReader) -> None:
         self.reader = reader
         self._total_at = self._head_at = math.inf
+        self._before = reader.received
 
     def expect_head(self, now: float, timeouts: Timeouts, total_at: float) -> None:
         """Start the clocks of an exchange.
@@ -52,6 +54,12 @@ class Deadlines:
         self._timeouts = timeouts
         self._total_at = total_at
         self._head_at = now + timeouts.head
+        self._before = self.reader.received
+
+    @property
+    def was_silent(self) -> bool:
+        """Whether not a byte has come since the clocks of an exchange were started."""
+        return self.reader.received == self._before
 
     def expect_body(self, now: float) -> None:
         """The head has come: from here silence and slowness count."""

@@ -13,12 +13,14 @@ from io import BytesIO
 from itertools import islice
 from time import monotonic
 
+import msgspec
+
 from asyncfetch.errors import FetchError, IncompleteMessage
 from asyncfetch.settings import Timeouts
 from asyncfetch.streams.body import Body, open_body
 from asyncfetch.streams.connection import Connection
 from asyncfetch.streams.decoding import Decoder, check_growth, make_decoder
-from asyncfetch.streams.http1 import Head, HeadParser, choose_framing, may_persist, read_head, take_head
+from asyncfetch.streams.http1 import Framing, Head, HeadParser, choose_framing, may_persist, read_head, take_head
 from asyncfetch.streams.pool import Pool
 
 __all__ = ["Exchange", "StaleConnection"]
@@ -65,94 +67,75 @@ class _Whole:
         return b"".join(self._blocks)
 
 
-class Exchange:
-    """A request and its response: `send`, `receive_head`, then its body.
+def _wait_for_nothing(num_bytes: int) -> None:
+    """Be told of bytes."""
+
+
+class Exchange(msgspec.Struct, eq=False):
+    """A request that was sent, and its response; `begin` makes it when the response's head has come.
 
     Attributes:
         connection: what it goes over.
-        head: the response's head, after `receive_head`.
+        head: the response's head.
         ttfb: seconds from the request sent to the head complete.
         decoded: bytes of content given out so far.
         wire: body bytes received so far as sent, without the framing.
     """
 
-    __slots__ = (
-        "_before",
-        "_body",
-        "_decoder",
-        "_framing",
-        "_max_body",
-        "_on_wire",
-        "_parser",
-        "_pieces",
-        "_pool",
-        "_sent",
-        "_whole",
-        "connection",
-        "decoded",
-        "head",
-        "ttfb",
-        "wire",
-    )
+    _pool: Pool
+    connection: Connection
+    _parser: HeadParser
+    head: Head
+    _framing: int | Framing
+    ttfb: float
+    decoded: int = 0
+    wire: int = 0
+    _whole: bytes | None = None
+    _body: Body | None = None
+    _decoder: Decoder | None = None
+    _pieces: Iterator[bytes] | None = None
+    _max_body: int | None = None
+    _on_wire: Callable[[int], float | None] = _wait_for_nothing
 
-    _decoder: Decoder | None
-    _pieces: Iterator[bytes] | None
-
-    def __init__(self, pool: Pool, connection: Connection) -> None:
-        self._pool = pool
-        self.connection = connection
-        self.decoded = self.wire = 0
-        self._before = connection.reader.received
-        self._body: Body | None = None
-        self._whole: bytes | None = None
-
-    def send(self, request: bytes, timeouts: Timeouts, total_at: float) -> None:
-        """Send the request.
+    @classmethod
+    async def begin(
+        cls,
+        pool: Pool,
+        connection: Connection,
+        parser: HeadParser,
+        request: bytes,
+        method: str,
+        timeouts: Timeouts,
+        total_at: float,
+    ) -> Exchange:
+        """Send a request and read the head of its response; if that fails, the connection is discarded.
 
         Args:
+            pool: where the connection goes afterwards.
+            connection: what it goes over.
+            parser: parses heads.
             request: the encoded request.
+            method: its method, which decides about the body.
             timeouts: the deadlines in seconds.
             total_at: when all must be over, by `time.monotonic()`; infinity for never.
-        """
-        connection = self.connection
-        self._sent = sent = monotonic()
-        connection.expect_head(sent, timeouts, total_at)
-        connection.write(request)
-
-    async def receive_head(self, method: str, parser: HeadParser) -> Head:
-        """Wait for the head of the response, and return it.
-
-        Args:
-            method: the request's, which decides about the body.
-            parser: parses heads.
 
         Raises:
             StaleConnection: send it again on a new connection.
             ProtocolError: the answer is not HTTP/1.x, or its framing is contradictory.
             FetchTimeout: a deadline passed.
         """
-        reader = self.connection.reader
-        arrival = reader.arrival()
-        if arrival is not None:
-            await arrival
-        self.head = head = take_head(reader, parser) or await self._read_head(parser)
-        self.ttfb = monotonic() - self._sent
-        self._parser = parser
-        self._framing = choose_framing(head, method)
-        return head
-
-    async def _read_head(self, parser: HeadParser) -> Head:
+        sent, reader = monotonic(), connection.reader
         try:
-            return await read_head(self.connection.reader, parser)
-        except IncompleteMessage as error:
-            if self.connection.served and self.was_silent:
-                raise StaleConnection from error
+            connection.expect_head(sent, timeouts, total_at)
+            connection.write(request)
+            arrival = reader.arrival()
+            if arrival is not None:
+                await arrival
+            head = take_head(reader, parser) or await _read_head(connection, parser)
+            return cls(pool, connection, parser, head, choose_framing(head, method), monotonic() - sent)
+        except BaseException:
+            pool.discard(connection)
             raise
-
-    @property
-    def was_silent(self) -> bool:
-        """Whether not a byte has come since the request was sent."""
-        return self.connection.reader.received == self._before
 
     def take_whole(self, max_body: int | None) -> bytes | None:
         """Return the whole content if it has come together with the head, as that of most small answers does.
@@ -314,3 +297,12 @@ class Exchange:
             self.release()
         else:
             self.discard()
+
+
+async def _read_head(connection: Connection, parser: HeadParser) -> Head:
+    try:
+        return await read_head(connection.reader, parser)
+    except IncompleteMessage as error:
+        if connection.served and connection.was_silent:
+            raise StaleConnection from error
+        raise

@@ -17,8 +17,6 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 # RFC 9110 section 5.5: a field value holds no control characters other than HTAB
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BEYOND_LATIN_1 = re.compile(r"[^\x00-\xff]")
-# what our own requests hold as target and as host: visible ASCII
-_VISIBLE = re.compile(r"[\x21-\x7e]+")
 
 _METHODS = frozenset({"GET", "HEAD"})
 # what tells one request from the next: a second Host, or a length without a body, would let one become two
@@ -60,7 +58,7 @@ def encode_request_line(method: str, target: str) -> bytes:
     Raises:
         ValueError: it is another method, or the target is empty or holds a character that could end its line.
     """
-    if not (method in _METHODS and _VISIBLE.fullmatch(target)):
+    if not (method in _METHODS and _is_visible(target)):
         raise ValueError(f"{shown(method)} {shown(target)} cannot stand in a request")
     return f"{method} {target} HTTP/1.1\r\n".encode()
 
@@ -71,9 +69,14 @@ def encode_rest(authority: str, fields: bytes) -> bytes:
     Raises:
         ValueError: the authority is empty or holds a character that could end its line.
     """
-    if not _VISIBLE.fullmatch(authority):
+    if not _is_visible(authority):
         raise ValueError(f"{shown(authority)} cannot stand in a request as its host")
     return b"Host: %b\r\n%b\r\n" % (authority.encode(), fields)
+
+
+def _is_visible(text: str) -> bool:
+    """Whether this is what our own requests hold as target and as host: one or more of VCHAR (RFC 5234 B.1)."""
+    return text.isascii() and text.isprintable() and " " not in text and text != ""
 
 
 def check_field(name: str, value: str) -> None:

@@ -70,18 +70,12 @@ class Speaker:
     async def begin(self, path: str = "/", method: str = "GET", **timeouts: Any) -> Exchange:
         """Send a request and read the head of its answer."""
         url = Url.parse(self.server.url(path))
-        exchange = Exchange(self.pool, await self.pool.acquire(url.origin, 5))
+        connection = await self.pool.acquire(url.origin, 5)
         limits = Timeouts(**timeouts)
         self.pool.watch(limits)
         total_at = monotonic() + (limits.total or 1e9)
         request = encode_request(method, url.target, url.origin.authority, b"")
-        try:
-            exchange.send(request, limits, total_at)
-            await exchange.receive_head(method, PARSER)
-        except BaseException:
-            exchange.discard()
-            raise
-        return exchange
+        return await Exchange.begin(self.pool, connection, PARSER, request, method, limits, total_at)
 
     async def get(self, path: str = "/", max_body: int | None = None, **timeouts: Any) -> bytes:
         """Fetch the whole of it, and give the connection back."""

@@ -97,11 +97,11 @@ def origin_of(server: FaultServer) -> Origin:
 async def begin(pool: Pool, server: FaultServer, path: str = "/", timeouts: Timeouts | None = None) -> Exchange:
     """Send a request and read the head of its answer."""
     origin = origin_of(server)
-    exchange = Exchange(pool, await pool.acquire(origin, 5))
+    connection = await pool.acquire(origin, 5)
     request = encode_request("GET", path, origin.authority, b"")
+    timeouts = timeouts or Timeouts()
+    exchange = await Exchange.begin(pool, connection, PARSER, request, "GET", timeouts, float("inf"))
     try:
-        exchange.send(request, timeouts or Timeouts(), float("inf"))
-        await exchange.receive_head("GET", PARSER)
         exchange.accept(None, lambda _: None)
     except BaseException:
         exchange.discard()
