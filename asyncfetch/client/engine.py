@@ -163,10 +163,7 @@ class Engine:
     def close(self, opened: Opened) -> Result:
         """End a turn whose body is complete."""
         opened.exchange.release()
-        response, exchange = opened.response, opened.exchange
-        response.num_bytes = exchange.decoded
-        response.wire_bytes = exchange.wire
-        return self._end(opened.fetch, opened.host, opened.outcome, response)
+        return self._end(opened.fetch, opened.host, opened.outcome, opened.response)
 
     def fail(self, opened: Opened, error: FetchError) -> Result:
         """End a turn whose body failed while somebody was reading it: it is not tried again."""

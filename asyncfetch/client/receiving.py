@@ -17,6 +17,7 @@ from asyncfetch.client.sinks import (
     DISCARD,
     Partial,
     Sink,
+    SinkFactory,
     WholeSink,
     abort,
     check_content,
@@ -72,10 +73,12 @@ class Receiver:
             LocalError: it cannot be saved.
             TypeError: what it is given is no sink.
         """
-        fetch = opened.fetch
+        fetch, response = opened.fetch, opened.response
         if fetch.partial is not None:
             return False
-        sink = opened.sink = self._make_sink(fetch, opened.response)
+        sink = None
+        if fetch.batch is not None and fetch.batch.sink is not None:
+            sink = opened.sink = self._make_sink(fetch.batch.sink, fetch, response)
         if self._flow is not None or fetch.request.sha256 is not None:
             return False
         if sink is not None and not self._whole_sinks[type(sink)]:
@@ -86,9 +89,11 @@ class Receiver:
         content = opened.exchange.take_whole(most)
         if content is None:
             return False
-        self._stats.came(fetch.stats, len(content))
+        size = len(content)
+        self._stats.came(fetch.stats, size)
+        response.num_bytes = response.wire_bytes = size
         if sink is None:
-            opened.response.body = content
+            response.body = content
         else:
             self._give_whole(fetch, sink, content)
         return True
@@ -121,7 +126,7 @@ class Receiver:
         Raises:
             FetchError: it did not come whole, is not what it should be, or cannot be saved.
         """
-        fetch, response = opened.fetch, opened.response
+        fetch, response, exchange = opened.fetch, opened.response, opened.exchange
         rest = None
         if fetch.partial is None:
             sink = opened.sink
@@ -130,12 +135,13 @@ class Receiver:
             sink = await self._take_sink(fetch, fetch.partial, response, rest)
         if sink is None:
             self._accept(opened, self._max_body)
-            response.body = content = await opened.exchange.read_all()
+            response.body = content = await exchange.read_all()
             check_content(content, fetch.expected_digest(response))
         else:
             await self._pour(opened, sink, rest)
             if sink is not DISCARD:
                 fetch.sink = sink
+        response.num_bytes, response.wire_bytes = exchange.decoded, exchange.wire
 
     async def _take_sink(
         self, fetch: Fetch, partial: Partial, response: Response, rest: Rest | None
@@ -146,21 +152,20 @@ class Receiver:
             if rest is not None:
                 return partial.sink
             await abort(partial.sink)
-        return self._make_sink(fetch, response)
+        factory = None if fetch.batch is None else fetch.batch.sink
+        return None if factory is None else self._make_sink(factory, fetch, response)
 
-    def _make_sink(self, fetch: Fetch, response: Response) -> Sink | None:
+    def _make_sink(self, factory: SinkFactory, fetch: Fetch, response: Response) -> Sink | None:
         """Ask the list where the body goes, unless nobody wants it; None is into memory.
 
         Raises:
             LocalError: it cannot be opened.
             TypeError: what it is given is no sink.
         """
-        if fetch.batch is None or fetch.batch.sink is None:
-            return None
         if response.is_error:
             return DISCARD
         try:
-            sink = fetch.batch.sink(fetch.request, response)
+            sink = factory(fetch.request, response)
         except OSError as error:
             raise _not_saved(error) from error
         if sink is not None and type(sink) not in self._whole_sinks:

@@ -51,18 +51,21 @@ class StreamedBody:
             raise failure from error
 
     async def _next(self) -> bytes:
-        exchange, response = self._opened.exchange, self._opened.response
+        exchange = self._opened.exchange
         while (piece := next(self._pieces, None)) is None:
             if exchange.complete:
                 check_digest(self._sha256.hexdigest(), self._expected)
                 self._given_out = True
                 raise StopAsyncIteration
             self._pieces = iter(await exchange.read())
-        response.num_bytes = exchange.decoded
-        response.wire_bytes = exchange.wire
+        self._count()
         if self._expected is not None:
             self._sha256.update(piece)
         return piece
+
+    def _count(self) -> None:
+        response, exchange = self._opened.response, self._opened.exchange
+        response.num_bytes, response.wire_bytes = exchange.decoded, exchange.wire
 
     def _fail(self, error: FetchError) -> FetchError:
         """End the turn with an error; return the one to raise, now and at every further attempt to read."""
@@ -78,6 +81,7 @@ class StreamedBody:
         if self._closed:
             return
         self._closed = True
+        self._count()
         if self._opened.exchange.complete:
             self._engine.close(self._opened)
         else:

@@ -140,8 +140,9 @@ class Exchange(msgspec.Struct, eq=False):
     def take_whole(self, max_body: int | None) -> bytes | None:
         """Return the whole content if it has come together with the head, as that of most small answers does.
 
-        This is `accept` and `read_all` in one step, without a wait. None means that they are to be used: the
-        content is encoded, over its limit, or not there yet, which they know how to deal with.
+        This is `accept` and `read_all` in one step, without a wait; `decoded` and `wire` stay at 0. None means that
+        they are to be used: the content is encoded, over its limit, or not there yet, which they know how to deal
+        with.
         """
         reader = self.connection.reader
         content = reader.pending
@@ -151,8 +152,6 @@ class Exchange(msgspec.Struct, eq=False):
         if max_body is not None and size > max_body:
             return None
         reader.pending = b""
-        self.decoded = self.wire = size
-        self._whole = b""  # nothing more is to come
         return content
 
     @property
@@ -175,7 +174,6 @@ class Exchange(msgspec.Struct, eq=False):
         self._max_body = max_body
         if begin == 0 and (whole := self.take_whole(max_body)) is not None:
             self._whole = whole
-            self.decoded = self.wire = 0  # until it is given out
             return
         body = self._open_body()
         codings = self.head.content_encoding
