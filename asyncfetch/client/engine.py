@@ -45,7 +45,7 @@ from asyncfetch.scheduler import (
 from asyncfetch.settings import Limits, Redirects, Retry
 from asyncfetch.streams.connection import Connection, OutOfDescriptors, is_shortage
 from asyncfetch.streams.exchange import Exchange, StaleConnection
-from asyncfetch.streams.http1 import WISHES, HeadParser
+from asyncfetch.streams.heads import WISHES, HeadParser
 from asyncfetch.streams.pool import Pool
 
 __all__ = ["Engine", "Opened"]

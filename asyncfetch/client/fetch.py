@@ -31,7 +31,7 @@ from asyncfetch.scheduler import Turn
 from asyncfetch.settings import Timeouts
 from asyncfetch.stats import HostStats
 from asyncfetch.streams.exchange import Exchange
-from asyncfetch.streams.http1 import HEAD_LIMIT
+from asyncfetch.streams.heads import HEAD_LIMIT
 from asyncfetch.streams.ranges import Rest, is_rest, range_fields
 from asyncfetch.streams.request import check_field, encode_fields, encode_request, encode_request_line, encode_rest
 from asyncfetch.url import Url, redacted

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLarge, shown
-from asyncfetch.streams.http1 import Framing, HeadParser
+from asyncfetch.streams.heads import Framing, HeadParser
 from asyncfetch.streams.wire import WireReader
 
 __all__ = ["Body", "ChunkedBody", "LengthBody", "UntilCloseBody", "open_body"]

@@ -20,7 +20,8 @@ from asyncfetch.settings import Timeouts
 from asyncfetch.streams.body import Body, open_body
 from asyncfetch.streams.connection import Connection
 from asyncfetch.streams.decoding import Decoder, check_growth, make_decoder
-from asyncfetch.streams.http1 import Framing, Head, HeadParser, choose_framing, may_persist, read_head, take_head
+from asyncfetch.streams.heads import Framing, Head, HeadParser
+from asyncfetch.streams.http1 import choose_framing, may_persist, read_head, take_head
 from asyncfetch.streams.pool import Pool
 
 __all__ = ["Exchange", "StaleConnection"]

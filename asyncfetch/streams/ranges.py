@@ -11,7 +11,7 @@ import re
 from datetime import timedelta
 from typing import NamedTuple
 
-from asyncfetch.streams.http1 import Head
+from asyncfetch.streams.heads import Head
 
 __all__ = ["Rest", "announced_length", "is_identity", "is_rest", "range_fields", "strong_validator"]
 

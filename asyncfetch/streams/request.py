@@ -1,6 +1,6 @@
 """Requests of HTTP/1.1 (RFC 9112 section 3): a head without a body, in which nothing can end its line.
 
-What belongs to whom is not known here; responses are read in `http1`.
+What belongs to whom is not known here; responses are read in `http1` and `heads`.
 """
 
 from __future__ import annotations

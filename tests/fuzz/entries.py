@@ -21,7 +21,8 @@ from asyncfetch.job.packing import Unreadable, unpacked
 from asyncfetch.scheduler import parse_retry_after
 from asyncfetch.streams.body import open_body
 from asyncfetch.streams.decoding import check_growth, make_decoder
-from asyncfetch.streams.http1 import HeadParser, choose_framing, may_persist, read_head, take_head
+from asyncfetch.streams.heads import HeadParser
+from asyncfetch.streams.http1 import choose_framing, may_persist, read_head, take_head
 from asyncfetch.streams.request import encode_request
 from asyncfetch.streams.wire import WireReader
 from asyncfetch.url import Url, redacted

@@ -20,7 +20,8 @@ from asyncfetch.errors import (
     ReadTimeout,
 )
 from asyncfetch.streams.body import ChunkedBody, LengthBody, UntilCloseBody, open_body
-from asyncfetch.streams.http1 import Framing, HeadParser, choose_framing, may_persist, read_head
+from asyncfetch.streams.heads import Framing, HeadParser
+from asyncfetch.streams.http1 import choose_framing, may_persist, read_head
 from asyncfetch.streams.wire import WireReader
 
 KIB = 1024

@@ -38,7 +38,8 @@ from asyncfetch.settings import Network, Timeouts, TLSSettings
 from asyncfetch.streams.body import Body, open_body
 from asyncfetch.streams.connection import Connection, Dialler, OutOfDescriptors
 from asyncfetch.streams.guard import AddressGuard, Guard, allow_all
-from asyncfetch.streams.http1 import Head, HeadParser, choose_framing, read_head
+from asyncfetch.streams.heads import Head, HeadParser
+from asyncfetch.streams.http1 import choose_framing, read_head
 from asyncfetch.streams.request import encode_request
 from asyncfetch.streams.resolver import AddrInfo, Resolver
 from asyncfetch.streams.tls import LazyContext

@@ -26,7 +26,7 @@ from asyncfetch.settings import Limits, Network, Timeouts, TLSSettings
 from asyncfetch.streams.connection import Dialler
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.guard import allow_all
-from asyncfetch.streams.http1 import HeadParser
+from asyncfetch.streams.heads import HeadParser
 from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.request import encode_request
 from asyncfetch.streams.resolver import Resolver
@@ -463,7 +463,6 @@ async def test_content_that_came_with_its_head_is_taken_in_one_step(speaker: Spe
     """A short answer needs neither `accept` nor a wait; its connection serves the next one."""
     exchange = await speaker.begin("/hello")
     assert exchange.take_whole(5) == b"hello"
-    assert (exchange.complete, exchange.decoded, exchange.wire) == (True, 5, 5)
     exchange.release()
     assert speaker.pool.idle == 1
     exchange = await speaker.begin("/hello", method="HEAD")

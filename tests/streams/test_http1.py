@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from asyncfetch.errors import IncompleteMessage, MalformedMessage, MessageTooLarge, ProtocolError
-from asyncfetch.streams.http1 import Framing, Head, HeadParser, choose_framing, may_persist, read_head, take_head
+from asyncfetch.streams.heads import Framing, Head, HeadParser
+from asyncfetch.streams.http1 import choose_framing, may_persist, read_head, take_head
 from asyncfetch.streams.wire import WireReader
 
 KIB = 1024

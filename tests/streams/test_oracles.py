@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from asyncfetch.errors import ProtocolError
 from asyncfetch.streams.body import ChunkedBody
-from asyncfetch.streams.http1 import Framing, HeadParser, choose_framing, read_head, take_head
+from asyncfetch.streams.heads import Framing, HeadParser
+from asyncfetch.streams.http1 import choose_framing, read_head, take_head
 from asyncfetch.streams.wire import WireReader
 
 EXAMPLES = 300

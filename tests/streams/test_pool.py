@@ -17,7 +17,7 @@ from asyncfetch.streams import pool as pool_module
 from asyncfetch.streams.connection import Connection, Dialler
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.guard import allow_all
-from asyncfetch.streams.http1 import HeadParser
+from asyncfetch.streams.heads import HeadParser
 from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.request import encode_request
 from asyncfetch.streams.resolver import Resolver

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asyncfetch.streams.http1 import Head, HeadParser
+from asyncfetch.streams.heads import Head, HeadParser
 from asyncfetch.streams.ranges import Rest, announced_length, is_identity, is_rest, range_fields, strong_validator
 
 REST = Rest(begin=100, validator='"a"', complete=1000)

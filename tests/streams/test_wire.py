@@ -13,7 +13,8 @@ import pytest
 
 from asyncfetch.errors import IncompleteMessage, ReadTimeout, TotalTimeout
 from asyncfetch.streams.body import LengthBody
-from asyncfetch.streams.http1 import HeadParser, read_head
+from asyncfetch.streams.heads import HeadParser
+from asyncfetch.streams.http1 import read_head
 from asyncfetch.streams.wire import RECEIVE_AT_MOST, WireReader
 from asyncfetch.testing import Close, Endless, FaultServer, Reply, Reset, Script, Send, Silence
 
