@@ -1,6 +1,7 @@
 """TURNS: whose turn it is. Pure: no await, no I/O, no clock of its own; time is an argument.
 
-- `frontier.py`: the queues, the limits and their algorithm; `lane.py`, `ring.py` and `waits.py` are its pieces
+- `frontier.py`: the queues, the limits and their algorithm; `lane.py`, `lines.py`, `ring.py` and `waits.py` are its
+  pieces
 - `host.py`: one host's state; `adapt.py` learns what it takes at once, `allowance.py` what it allows a second,
   `breaker.py` whether it is there
 - `pace.py`: a rate

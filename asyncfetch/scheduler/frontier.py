@@ -51,11 +51,11 @@ from typing import Generic, TypeVar
 
 from asyncfetch.scheduler.host import Host
 from asyncfetch.scheduler.lane import QUEUED, UNQUEUED, Lane, Queue, QueuedHost, Turn
+from asyncfetch.scheduler.lines import Lines
 from asyncfetch.scheduler.manners import Manners
 from asyncfetch.scheduler.outcome import ANSWERED, Outcome
 from asyncfetch.scheduler.pace import Pace
 from asyncfetch.scheduler.registry import HostsOwn, Registry
-from asyncfetch.scheduler.ring import Ring
 from asyncfetch.scheduler.waits import Waits
 from asyncfetch.settings import Limits
 
@@ -74,6 +74,7 @@ class Frontier(Generic[T]):
         in_flight: turns that were taken and are not finished.
         hosts: every host that exists at the moment, by key; to look at.
         lane: makes a lane; its turn comes with its first turns, after the other lanes'.
+        pause, resume: let a lane have no turns for a while; see `lines.py`.
         host, limit_of, slow_down: its registry's: of a host, whether there is anything to do there or not.
     """
 
@@ -105,29 +106,11 @@ class Frontier(Generic[T]):
         self.slow_down = self._registry.slow_down
         self._pace = None if rate is None else Pace(1.0 / rate)
         self._rng = rng
-        self._lanes: Ring[Lane] = Ring()
+        self._lines = Lines(self._registry)
+        self._lanes = self._lines.lanes
+        self.pause = self._lines.pause
+        self.resume = self._lines.resume
         self._waits = Waits()
-
-    # Lanes
-
-    def pause(self, lane: Lane) -> None:
-        """Give nothing of a lane out until `resume`; what is in flight goes on."""
-        if lane.paused:
-            return
-        lane.paused = True
-        if lane.listed:
-            self._unlist(lane)
-        while (queue := lane.called.first) is not None:
-            queue.move(lane.ready)
-            queue.host.called = None
-            self._call(queue.host)
-
-    def resume(self, lane: Lane) -> None:
-        """Let a paused lane take turns again; a closed one stays as it is."""
-        if lane.paused and not lane.closed:
-            lane.paused = False
-            if lane.has_next():
-                self._list(lane)
 
     def close(self, lane: Lane) -> list[T]:
         """End a lane and give back every turn that waits in it; those in flight remain until they are finished.
@@ -139,7 +122,7 @@ class Frontier(Generic[T]):
         turns: list[T] = []
         for queue in list(lane.queues.values()):
             turns += queue.turns()
-            self._remove(queue)
+            self._lines.remove(queue)
         turns += lane.delayed.values()
         lane.delayed.clear()
         lane.queued = 0
@@ -163,7 +146,7 @@ class Frontier(Generic[T]):
         lane.queued += 1
         queue = lane.queues.get(turn.host)
         if queue is None:
-            queue = self._open(lane, turn.host)
+            queue = self._lines.open(lane, turn.host)
         queue.push(turn, front)
 
     def add_all(self, turns: Sequence[T]) -> None:
@@ -174,7 +157,7 @@ class Frontier(Generic[T]):
                 turn.dropped = True
             return
         queue = lane.queues.get(key)
-        (self._open(lane, key) if queue is None else queue).extend(turns)
+        (self._lines.open(lane, key) if queue is None else queue).extend(turns)
 
     def add_later(self, turn: T, at: float) -> None:
         """Queue a turn that goes to the front of its queue at a time; until then it holds no place.
@@ -205,7 +188,7 @@ class Frontier(Generic[T]):
         queue = lane.queues[turn.host]
         queue.bury()
         if not queue:
-            self._remove(queue)
+            self._lines.remove(queue)
 
     def take(self, now: float) -> T | None:
         """Give the next turn that may go now, and take its global place and its host's, or None.
@@ -222,7 +205,7 @@ class Frontier(Generic[T]):
             if host.may_go(now) and (host.called is None or host.called is queue):
                 lanes.first = lane.after
                 return self._give(queue, host, now)
-            self._park(queue)
+            self._lines.park(queue)
         return None
 
     def finished(self, key: str, outcome: Outcome, now: float, turn: T | None = None) -> Host | None:
@@ -243,7 +226,7 @@ class Frontier(Generic[T]):
             self._settle(host, outcome, now, turn)
         if host.line.first is not None:
             if host.called is None and host.may_go(now):
-                self._call(host)
+                self._lines.call(host)
         elif not host.queues and host.is_neutral:
             self._registry.forget(host)
         return host if changed or host.is_special else None
@@ -259,7 +242,7 @@ class Frontier(Generic[T]):
             return
         host.resume()
         if host.called is None:
-            self._call(host)
+            self._lines.call(host)
         if not host.queues and host.is_neutral:
             self._registry.forget(host)
 
@@ -283,29 +266,6 @@ class Frontier(Generic[T]):
             raise ValueError(f"the turn for {turn.host} is queued already")
         turn.dropped = True
 
-    def _open(self, lane: Lane, key: str) -> Queue:
-        """Make the queue of a lane for a host."""
-        host = self.host(key)
-        host.queues += 1
-        queue = lane.queues[key] = Queue(lane, host, lane.ready)
-        if not lane.listed and not lane.paused:
-            self._list(lane)
-        return queue
-
-    def _remove(self, queue: Queue) -> None:
-        """Forget a queue that has nothing more to give, and its host with it if that was all."""
-        lane, host = queue.lane, queue.host
-        queue.ring.leave(queue)
-        del lane.queues[host.key]
-        host.queues -= 1
-        if lane.listed and not lane.has_next():
-            self._unlist(lane)
-        if host.called is queue:
-            host.called = None
-            self._call(host)
-        if not host.queues and host.is_neutral:
-            self._registry.forget(host)
-
     def _give(self, queue: Queue, host: QueuedHost, now: float) -> T:
         """Take the places for the first turn of a queue, and pass the turn on to the lane's next host."""
         turn: T = queue.pop()
@@ -324,7 +284,7 @@ class Frontier(Generic[T]):
         if host.queues > 1 or host.called is not None:
             self._pass_on(queue, host, now)
         if not (queue.fresh or queue.again):
-            self._remove(queue)
+            self._lines.remove(queue)
         return turn
 
     def _pass_on(self, queue: Queue, host: QueuedHost, now: float) -> None:
@@ -333,41 +293,7 @@ class Frontier(Generic[T]):
             host.called = None
             queue.move(queue.lane.ready)
         if host.called is None and host.may_go(now):
-            self._call(host)
-
-    def _park(self, queue: Queue) -> None:
-        """Put a queue that cannot go now into its host's line: in front, if it was called before."""
-        lane, host = queue.lane, queue.host
-        queue.move(host.line)
-        if host.called is queue:
-            host.called = None
-            host.line.first = queue
-        if not lane.has_next():
-            self._unlist(lane)
-
-    def _call(self, host: QueuedHost) -> None:
-        """Let the first in a host's line, whose lane is not paused, back into its lane."""
-        while (queue := host.line.first) is not None:
-            lane = queue.lane
-            if lane.paused:
-                queue.move(lane.ready)
-                continue
-            if host.queues > 1:
-                host.called = queue
-                queue.move(lane.called)
-            else:
-                queue.move(lane.ready)
-            if not lane.listed:
-                self._list(lane)
-            return
-
-    def _list(self, lane: Lane) -> None:
-        lane.listed = True
-        self._lanes.join(lane)
-
-    def _unlist(self, lane: Lane) -> None:
-        lane.listed = False
-        self._lanes.leave(lane)
+            self._lines.call(host)
 
     def _settle(self, host: QueuedHost, outcome: Outcome, now: float, turn: T | None) -> None:
         """Let a host's state move, and remember when its pause ends if that is new."""
@@ -390,7 +316,7 @@ class Frontier(Generic[T]):
         for host in self._waits.rested_hosts(now):
             host.resume()
             if host.called is None:
-                self._call(host)
+                self._lines.call(host)
             if not host.queues and host.is_neutral:
                 self._registry.forget(host)
         self._waits.reckon()
