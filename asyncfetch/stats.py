@@ -196,6 +196,14 @@ class Stats:
         host.in_flight -= 1
         self.total.in_flight -= 1
 
+    def passed_on(self, before: HostStats, host: HostStats) -> None:
+        """Count a request that is over, at `before`, and one that goes to a host in its place."""
+        if before is host and host.state is _OK:
+            host.queued -= 1
+        else:
+            self.stopped(before)
+            self.started(host)
+
     def came(self, host: HostStats, wire_bytes: int) -> None:
         """Count body bytes that have come."""
         host.wire_bytes += wire_bytes

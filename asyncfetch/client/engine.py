@@ -339,7 +339,7 @@ class Engine:
     ) -> Result:
         now = monotonic()
         fetch.timings.total = fetch.spent + now - fetch.began
-        self._turns.release(fetch, host, outcome, now)
+        self._turns.end(fetch, host, outcome, now)
         result = fetch.make_result(response, error)
         if not fetch.for_robots:
             self._turns.stats.ended(fetch.stats, result)

@@ -184,6 +184,7 @@ class Fetch(Turn, eq=False, kw_only=True):
         added: the loop's time when it was first queued.
         spent: seconds that the earlier turns of this attempt took.
         timings, ip: of the latest turn.
+        over: the loop's time when it was answered, if its worker has its places to pass on; otherwise 0.
         stats: the counters of the host it goes to.
         was_silent: whether its latest request was sent and not a byte of an answer came.
         waiter: resolved when its turn has come, for whoever runs it itself; None when a worker does.
@@ -214,6 +215,7 @@ class Fetch(Turn, eq=False, kw_only=True):
     spent: float = 0.0
     timings: Timings = msgspec.field(default_factory=Timings)
     ip: str = ""
+    over: float = 0.0
     was_silent: bool = False
     waiter: asyncio.Future[None] | None = None
     batch: Batch | None = None

@@ -65,10 +65,10 @@ class Names:
         """
         if (fetch.waiter is not None and not fetch.for_robots) or fetch.is_named:
             return False
-        origin = fetch.url.origin
-        if self._resolver.knows(origin.host, origin.port):
+        if self._frontier.hosts[fetch.host].in_flight > 1:
             return False
-        if self._frontier.hosts[fetch.host].in_flight > 1 or self._pool.has_idle(origin):
+        origin = fetch.url.origin
+        if self._resolver.knows(origin.host, origin.port) or self._pool.has_idle(origin):
             return False
         fetch.is_named = True
         self._frontier.finished(fetch.host, CANCELLED, monotonic(), fetch)

@@ -40,15 +40,15 @@ class Singles:
         task = asyncio.current_task()
         assert task is not None, "requests run in tasks"
         requests_before = task.cancelling()
-        fetch.waiter = self._loop.create_future()
         self._running[fetch] = task
         try:
-            self._turns.add(fetch)
-            self._turns.pump()
-            outcome = None
-            while outcome is None:
+            if not self._turns.begin(fetch):
+                fetch.waiter = self._loop.create_future()
+                self._turns.add(fetch)
+                self._turns.pump()
                 await self._turns.wait(fetch)
-                outcome = await run_turn(fetch)
+            while (outcome := await run_turn(fetch)) is None:
+                await self._turns.wait(fetch)
         except asyncio.CancelledError:
             # only `close` has cancelled the task, nobody else: asyncio.timeout finds that out in the same way
             if fetch in self._called_off and task.uncancel() <= requests_before:

@@ -5,6 +5,7 @@ runs its turns in the caller's own task (see `singles`), so that cancelling it n
 for each.
 
 Whoever frees a place sees that it is given out again: a worker takes its next turn, everybody else calls `pump`.
+Most often a worker's next turn simply has the places of the one before it.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Turns:
     """Hands out turns.
 
     Attributes:
-        frontier: decides whose turn it is.
+        frontier: decides whose turn it is; `slow_down` is its.
         stats: counts what is in flight.
         single: the lane of single requests.
         unavailable: of some of the hosts that were given up, until when, and why, by key: what is for them need not
@@ -57,6 +58,7 @@ class Turns:
 
     def __init__(self, frontier: Frontier[Fetch], stats: Stats, group: TaskGroup) -> None:
         self.frontier = frontier
+        self.slow_down = frontier.slow_down
         self.stats = stats
         self.starving: set[Callable[[], None]] = set()
         self.closed = False
@@ -115,7 +117,7 @@ class Turns:
         if fetch.batch is not None and fetch.batch.stopping:
             fetch.batch.give_up()
             return
-        if fetch.waiter is not None:
+        if fetch.batch is None:
             fetch.waiter = self._loop.create_future()
         fetch.stats = self._stats_of(fetch.host)
         fetch.stats.queued += 1
@@ -149,6 +151,15 @@ class Turns:
         else:
             fetch.refused = error
             fetch.waiter.set_result(None)
+
+    def begin(self, fetch: Fetch) -> bool:
+        """Let a fresh fetch that runs in this task have its turn without a wait, if nothing else waits; say so."""
+        if self.robots is not None or not self.frontier.begin(fetch, monotonic()):
+            return False
+        fetch.stats = self._stats_of(fetch.host)
+        fetch.stats.queued += 1
+        self.stats.started(fetch.stats)
+        return True
 
     async def wait(self, fetch: Fetch) -> None:
         """Wait for the turn of a fetch that runs in this task; both of its places are then taken.
@@ -189,10 +200,6 @@ class Turns:
         for fetch in turns:
             fetch.stats.queued -= 1
         return len(turns)
-
-    def slow_down(self, host_key: str, seconds_between: float) -> None:
-        """Let at least so many seconds pass between two starts at a host (`host:port`), from its next one on."""
-        self.frontier.slow_down(host_key, seconds_between)
 
     def _stats_of(self, key: str) -> HostStats:
         found = self.stats.hosts.get(key)
@@ -237,6 +244,13 @@ class Turns:
             self.stats.paused(stats, HostState.OK, host.note, 0.0)
         else:
             self.stats.paused(stats, host.state, host.reason, host.paused_until)
+
+    def end(self, fetch: Fetch, host: str, outcome: Outcome, now: float) -> None:
+        """Free the places of a turn that has a result; an answered one's worker does that when the list has it."""
+        if outcome is ANSWERED and fetch.batch is not None and host == fetch.host:
+            fetch.over = now
+        else:
+            self.release(fetch, host, outcome, now)
 
     def _take(self) -> Fetch | None:
         while (fetch := self.frontier.take(monotonic())) is not None:
@@ -320,8 +334,10 @@ class Turns:
                         if result is not None:
                             batch.deliver(result)
                     if scope not in running:
+                        if fetch.over:
+                            self.release(fetch, fetch.host, ANSWERED, fetch.over)
                         break
-                fetch = self._take_own() or await self._rest(scope)
+                fetch = (self._go_on(fetch) if fetch.over else self._take_own()) or await self._rest(scope)
         running.pop(scope, None)
         self.pump()
 
@@ -331,6 +347,21 @@ class Turns:
             if running is batch:
                 del self._running[scope]
                 scope.cancel()
+
+    def _go_on(self, fetch: Fetch) -> Fetch | None:
+        """Let a worker have its next turn in the places of its last one, which was answered, or in others."""
+        may_go_on = self.frontier.total >= self._most  # otherwise answers are counted
+        after = self.frontier.pass_on(fetch.host, fetch.over) if may_go_on else None
+        if after is None:
+            self.release(fetch, fetch.host, ANSWERED, fetch.over)
+        elif not after.is_named and self._names.holds(after):
+            self.stats.stopped(fetch.stats)
+        else:
+            self.stats.passed_on(fetch.stats, after.stats)
+            if after.waiter is None:
+                return after
+            self._give(after, after.waiter)
+        return self._take_own()
 
     def _take_own(self) -> Fetch | None:
         """Take the next turn for this worker; turns that belong to waiting callers are passed on to them."""

@@ -40,6 +40,9 @@ its entry comes up. `take` looks at the heaps only when the earliest time in the
 Costs: `add`, `take` and `finished` are a few assignments each, whatever the number of turns, hosts and lanes;
 only what waits for a time costs a logarithm. `pause` costs one step for each queue of the lane that is called at
 that moment, `close` one for each turn that it gives back.
+
+Where nothing is to be decided, two short paths lead to the same: `begin` for a turn that need not be queued, and
+`pass_on` for a place that goes from one turn to the next.
 """
 
 from __future__ import annotations
@@ -208,6 +211,57 @@ class Frontier(Generic[T]):
             self._lines.park(queue)
         return None
 
+    def begin(self, turn: T, now: float) -> bool:
+        """Give a fresh turn its places at once if `add` and then `take` would give it out now, and say so.
+
+        Nothing else may go then. Otherwise nothing is done, and it has to be added.
+        """
+        lane = turn.lane
+        if self._lanes.first is not None or lane.paused:
+            return False
+        if now >= self._waits.next_at or self.in_flight >= self.total or self._pace is not None:
+            return False
+        host = self.host(turn.host)
+        if not host.may_go(now):
+            return False
+        lane.favours_called = True
+        self._occupy(turn, host, now)
+        return True
+
+    def pass_on(self, key: str, now: float) -> T | None:
+        """Do what `finished` does after an answer and `take` after that, if a place just goes from turn to turn.
+
+        That is most often so, and shorter. Nothing is done, and None returned, if there is more to decide, or if
+        nothing may go.
+        """
+        host, lane = self.hosts[key], self._lanes.first
+        if lane is None or host.credit < 2 or host.is_special or host.line.first is not None:
+            return None
+        queue = lane.ready.first
+        if queue is None or lane.called.first is not None or now >= self._waits.next_at:
+            return None
+        if self.in_flight > self.total or self._pace is not None:
+            return None
+        to = queue.host
+        load = to.in_flight
+        if to is not host:
+            load += 1
+            if not host.queues or to.is_special:
+                return None
+        if load > to.limit or to.paused_until > now or to.called is not None:
+            return None
+        host.credit -= 1
+        host.in_flight -= 1
+        to.in_flight = load
+        lane.favours_called = True
+        self._lanes.first = lane.after
+        lane.ready.first = queue.after
+        turn: T = queue.pop()
+        turn.began, turn.load = now, load
+        if not (queue.fresh or queue.again):
+            self._lines.remove(queue)
+        return turn
+
     def finished(self, key: str, outcome: Outcome, now: float, turn: T | None = None) -> Host | None:
         """Free the two places of a turn that was taken for the host `key`, and let the host learn from it.
 
@@ -269,25 +323,26 @@ class Frontier(Generic[T]):
     def _give(self, queue: Queue, host: QueuedHost, now: float) -> T:
         """Take the places for the first turn of a queue, and pass the turn on to the lane's next host."""
         turn: T = queue.pop()
-        turn.ticket = UNQUEUED
-        lane = queue.lane
-        lane.queued -= 1
-        host.in_flight += 1
-        self.in_flight += 1
-        turn.began = now
-        turn.load = host.in_flight
         queue.ring.first = queue.after
-        if host.is_special:
-            self._start(turn, host, now)
-        if self._pace is not None:
-            self._pace.start(now)
+        self._occupy(turn, host, now)
         if host.queues > 1 or host.called is not None:
-            self._pass_on(queue, host, now)
+            self._call_next(queue, host, now)
         if not (queue.fresh or queue.again):
             self._lines.remove(queue)
         return turn
 
-    def _pass_on(self, queue: Queue, host: QueuedHost, now: float) -> None:
+    def _occupy(self, turn: T, host: QueuedHost, now: float) -> None:
+        """Take the places for a turn that is queued nowhere."""
+        host.in_flight += 1
+        self.in_flight += 1
+        turn.began = now
+        turn.load = host.in_flight
+        if host.is_special:
+            self._start(turn, host, now)
+        if self._pace is not None:
+            self._pace.start(now)
+
+    def _call_next(self, queue: Queue, host: QueuedHost, now: float) -> None:
         """Call the next queue of a contested host after one has had its turn."""
         if host.called is queue:
             host.called = None

@@ -105,9 +105,11 @@ class Queue(Link):
         self.fresh.extend(turns)
 
     def pop(self) -> Any:
-        """Take the first turn out; there is one."""
+        """Take the first turn out, so that it is queued nowhere; there is one."""
         turns = self.again or self.fresh
         turn = turns.popleft()
+        turn.ticket = UNQUEUED
+        self.lane.queued -= 1
         if self._dead:
             self.trim()
         return turn
