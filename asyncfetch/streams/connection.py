@@ -61,7 +61,7 @@ class _Protocol(asyncio.StreamReaderProtocol):
     def __init__(self, reader: WireReader, loop: asyncio.AbstractEventLoop, on_lost: Callable[[], None]) -> None:
         super().__init__(reader, loop=loop)
         self._reader = reader
-        self._on_lost = on_lost
+        self._on_lost: Callable[[], None] | None = on_lost
         self._ssl_object: ssl.SSLObject | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,7 +77,9 @@ class _Protocol(asyncio.StreamReaderProtocol):
             if rest:
                 self._reader.feed_data(rest)
         super().connection_lost(exc)
-        self._on_lost()
+        on_lost, self._on_lost = self._on_lost, None  # which leads back here: nobody is to wait for the collector
+        if on_lost is not None:
+            on_lost()
 
 
 def _read_rest(ssl_object: ssl.SSLObject) -> bytes:
@@ -156,6 +158,7 @@ class Connection(Deadlines):
     def lost(self) -> None:
         """Take note that the socket is gone."""
         self.is_lost = True
+        self.on_surprise = None  # as in `_Protocol.connection_lost`
         if self.on_lost is not None:
             self.on_lost(self)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
 from time import monotonic
 from typing import Any
 
@@ -521,3 +523,24 @@ async def test_lost_connections_are_forgotten(pools: Pools, fault_server: FaultS
     assert not pool._open
     pool.release(connection)
     assert (pool.idle, pool.in_use) == (0, 0)
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """The garbage collector does not run."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("no_collection")
+async def test_connections_that_are_gone_wait_for_no_collection(pools: Pools, server: FaultServer) -> None:
+    """No cycle keeps a connection that is gone: each has some 300 KiB of buffers over TLS."""
+    server.route("/last", Reply(200, b"hello", close=True))
+    pool = pools()
+    exchange = await begin(pool, server, "/last")
+    reader = weakref.ref(exchange.connection.reader)
+    assert await exchange.read_all() == b"hello"
+    exchange.release()
+    del exchange
+    await until(lambda: reader() is None)
