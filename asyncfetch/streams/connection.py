@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 from time import monotonic
 from typing import Any
 
@@ -40,6 +41,7 @@ __all__ = ["Connection", "Dialler", "OutOfDescriptors", "is_shortage"]
 _TLS_GOODBYE = 1.0  # seconds to wait for the server's close_notify; nothing depends on it
 _TLS_HANDSHAKE = 86_400.0  # seconds; longer than any connect timeout, which is what ends a handshake
 _READ_SIZE = 64 * 1024
+_NAMES_REMEMBERED = 1024
 
 
 class OutOfDescriptors(Exception):
@@ -276,20 +278,14 @@ class Dialler:
         addresses = permitted(addresses, self._guard, origin.host)
         phase[0] = "connecting to " + ", ".join(_shown_address(a[4]) for a in addresses[:4])
         sock = await self._race(addresses, loop)
+        connected = monotonic()
+        phase[0] = "setting up TLS"
         try:
-            peer = sock.getpeername()
-            connected = monotonic()
-            if self._trace is not None:
-                self._trace.connected(_shown_address(peer), connected - resolved)
-            phase[0] = "setting up TLS"
-            connection = await self._start_streams(origin, sock, loop)
+            ip, options = self._prepare(origin, sock, connected - resolved)
+            connection = await self._start_streams(origin, sock, loop, options)
         except OSError as error:
-            sock.close()
             raise _translate_connect_error(error, addresses) from error
-        except BaseException:
-            sock.close()
-            raise
-        connection.ip = str(peer[0])
+        connection.ip = ip
         connection.dns_time = resolved - started
         connection.connect_time = connected - resolved
         if origin.scheme == "https":
@@ -333,27 +329,36 @@ class Dialler:
                 raise OutOfDescriptors(str(shortages[0])) from error
             raise _translate_connect_error(error, addresses) from error
 
-    async def _start_streams(
-        self, origin: Origin, sock: socket.socket, loop: asyncio.AbstractEventLoop
-    ) -> Connection:
-        reader = WireReader(loop)
-        connection = Connection(origin, reader)
-        has_news = watch_kernel(sock.fileno())
-        protocol = _Protocol(reader, loop, connection.lost)
-        options: dict[str, Any] = {}
-        if origin.scheme == "https":
-            options = {
+    def _prepare(self, origin: Origin, sock: socket.socket, took: float) -> tuple[str, dict[str, Any]]:
+        """Return the connected address, and what the loop is to be told of TLS; an error closes the socket."""
+        try:
+            peer = sock.getpeername()
+            if self._trace is not None:
+                self._trace.connected(_shown_address(peer), took)
+            if origin.scheme != "https":
+                return str(peer[0]), {}
+            return str(peer[0]), {
                 "ssl": self._tls.get(),
                 "server_hostname": _tls_name(origin.host),
                 "ssl_handshake_timeout": _TLS_HANDSHAKE,
                 "ssl_shutdown_timeout": _TLS_GOODBYE,
             }
-        # from here on the descriptor is the loop's to close, also when this fails
-        handed = socket.socket(sock.family, sock.type, sock.proto, fileno=sock.detach())
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _start_streams(
+        self, origin: Origin, sock: socket.socket, loop: asyncio.AbstractEventLoop, options: dict[str, Any]
+    ) -> Connection:
+        """Make the streams; the socket is the loop's to close from here on, also when this fails."""
+        reader = WireReader(loop)
+        connection = Connection(origin, reader)
+        has_news = watch_kernel(sock.fileno())
+        protocol = _Protocol(reader, loop, connection.lost)
         try:
-            transport, _ = await loop.create_connection(lambda: protocol, sock=handed, **options)
+            transport, _ = await loop.create_connection(lambda: protocol, sock=sock, **options)
         except BaseException as error:
-            await let_go(handed, loop)
+            await let_go(sock, loop)
             if options and isinstance(error, (ssl.SSLError, ConnectionError)):
                 raise translate_tls_error(error, origin.host) from error
             raise
@@ -370,6 +375,7 @@ class Dialler:
             self._trace.secured(describe_tls(ssl_object), connection.tls_time)
 
 
+@lru_cache(_NAMES_REMEMBERED)
 def _tls_name(host: str) -> str:
     """Return a host's name as it stands in handshake and certificate: without a last dot (RFC 6066 section 3).
 
