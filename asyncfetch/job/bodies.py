@@ -187,7 +187,10 @@ class Bodies:
             self._close(file)
 
     def _close(self, file: Unnamed) -> None:
-        index = self._parts.pop(file, 0) if isinstance(file, Part) else 0
+        if not isinstance(file, Part):
+            file.close()
+            return
+        index = self._parts.pop(file, 0)
         try:
             file.close()
         finally:

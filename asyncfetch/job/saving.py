@@ -39,6 +39,7 @@ class Saving:
             JobFileError: it cannot be created.
         """
         self._path = saving_file_of(results)
+        self._end = 0  # of what is noted, before its empty line
         try:
             self._path.unlink(missing_ok=True)
             with self._path.open("xb+", buffering=0) as file:
@@ -57,16 +58,15 @@ class Saving:
 
     def note(self, index: int, inode: int, path: str) -> None:
         """Name a body before it gets its name."""
-        try:
-            # the empty line is the end, for now
-            self._noted.write(b"%d %d %b\n\n" % (index, inode, path.encode()))
-        except ValueError:  # there is no room
-            return
-        self._noted.seek(-1, os.SEEK_CUR)
+        line = f"{index} {inode} {path}\n\n".encode()  # the empty line is the end, for now
+        end = self._end + len(line)
+        if end <= _SIZE:
+            self._noted[self._end : end] = line
+            self._end = end - 1
 
     def recorded(self) -> None:
         """Forget all of them: their records have been written."""
-        self._noted.seek(0)
+        self._end = 0
 
     def close(self) -> None:
         """Remove the file. Can be called again."""
