@@ -27,9 +27,10 @@ _USERINFO = re.compile(_LEAD + r"[^/\\?#]*@", re.IGNORECASE)
 _BROKEN_USERINFO = re.compile(_LEAD + r"[^/\\?#@:\[]*:(?![0-9]*(?:[/\\?#]|$)).*@", re.IGNORECASE | re.DOTALL)
 
 
-# An origin, and a target that the rules leave as it is: no dot segment, nothing to encode or to strip, no fragment.
-_TARGET = r"/(?!(?:.*/)?(?:\.|%2[eE]))[A-Za-z0-9/._~!$&()*+,;=:@%-]*(?:\?[A-Za-z0-9/?._~!$&()*+,;=:@%-]*)?"
-_PLAIN = re.compile(rf"(https?://[^/?#@\\\s]+)({_TARGET})")
+# An origin, and a target in which there is nothing to encode or to strip, and no fragment. The rules leave it as it
+# is if it has no dot segment either, not even an encoded one.
+_PLAIN = re.compile(r"(https?://[^/]*)(/[A-Za-z0-9/?._~!$&()*+,;=:@%-]*)")
+_ORIGIN = re.compile(r"https?://[^?#@\\\s]+")
 _ORIGINS_REMEMBERED = 4096
 
 
@@ -90,6 +91,8 @@ class Origin:
 @lru_cache(_ORIGINS_REMEMBERED)
 def _plain_origin(text: str) -> Origin | None:
     """Return the origin if this is how the rules write it: the parser decides, once for each."""
+    if not _ORIGIN.fullmatch(text):
+        return None
     try:
         if ada_url.normalize_url(f"{text}/") != f"{text}/":
             return None
@@ -125,8 +128,10 @@ class Url(msgspec.Struct, eq=False, gc=False):
             InvalidURL: it is no URL, not http or https, or names no host.
         """
         plain = _PLAIN.fullmatch(text)
-        if plain is not None and (origin := _plain_origin(plain[1])) is not None:
-            return cls(text, origin, plain[2], "")
+        if plain is not None and "/." not in text and "/%2" not in text:
+            origin = _plain_origin(plain[1])
+            if origin is not None:
+                return cls(text, origin, plain[2], "")
         try:
             href = ada_url.normalize_url(text)
         except ValueError:
