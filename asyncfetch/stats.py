@@ -5,6 +5,7 @@ Nobody pushes events: the client counts, whoever is interested looks. All counte
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from enum import Enum
@@ -17,13 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["HostState", "HostStats", "LatencySketch", "Stats"]
 
 _GROWTH = 1.08
-_PER_LOG = 1.0 / log(_GROWTH)
-_MICROSECOND = ceil(log(1e-6) * _PER_LOG)
-
-
-def bucket_of(seconds: float) -> int:
-    """Return the bucket of a duration; see `LatencySketch`."""
-    return ceil(log(seconds) * _PER_LOG) if seconds > 1e-6 else _MICROSECOND
+_SHORTEST, _LONGEST = (ceil(log(seconds, _GROWTH)) for seconds in (1e-6, 1e6))  # of the powers that are bounds
+_BOUNDS = [_GROWTH**power for power in range(_SHORTEST, _LONGEST + 1)]
 
 
 class LatencySketch:
@@ -32,7 +28,7 @@ class LatencySketch:
     Durations fall into buckets whose bounds grow by 8 % each (the idea of DDSketch, Masson et al. 2019).
 
     Attributes:
-        buckets: how many durations fell into each; see `bucket_of`.
+        buckets: how many durations fell into each, by the number of its upper bound.
     """
 
     __slots__ = ("buckets",)
@@ -46,8 +42,8 @@ class LatencySketch:
         return sum(self.buckets.values())
 
     def add(self, seconds: float) -> None:
-        """Count one duration; anything below a microsecond counts as one."""
-        self.buckets[bucket_of(seconds)] += 1
+        """Count one duration; anything below a microsecond counts as one, and above twelve days as these."""
+        self.buckets[bisect_left(_BOUNDS, seconds)] += 1
 
     def quantile(self, q: float) -> float | None:
         """Return the duration in seconds that a share `q` (0 to 1) does not exceed, or None without any."""
@@ -58,7 +54,7 @@ class LatencySketch:
         for bucket in sorted(self.buckets):
             rank -= self.buckets[bucket]
             if rank <= 0:
-                return float(2 * _GROWTH**bucket / (1 + _GROWTH))
+                return float(2 * _GROWTH ** (_SHORTEST + bucket) / (1 + _GROWTH))
         raise AssertionError("the buckets hold fewer durations than were counted")
 
 
@@ -222,7 +218,7 @@ class Stats:
 
     def ended(self, host: HostStats | None, result: Result) -> None:
         """Count a result; without a host if its URL names none."""
-        total, response, error = self.total, result.response, result.error
+        total, response = self.total, result.response
         if host is None:
             host = HostStats("")
         total.done += 1
@@ -232,12 +228,12 @@ class Stats:
             total.bytes += size
             host.bytes += size
             if ttfb is not None:
-                bucket = bucket_of(ttfb)
+                bucket = bisect_left(_BOUNDS, ttfb)
                 total.latency.buckets[bucket] += 1
                 host.latency.buckets[bucket] += 1
-        if error is not None:
-            total.count_failures(error.code, 1)
-            host.count_failures(error.code, 1)
+        if result.error is not None:
+            total.count_failures(result.error.code, 1)
+            host.count_failures(result.error.code, 1)
 
     def refused(self, host: HostStats | None, code: str, number: int) -> None:
         """Count so many results of a host that `code` ended, and for which nothing was sent."""
