@@ -71,7 +71,8 @@ class Batch:
         self.cancelled = False
         self._turns = turns
         self._loop = asyncio.get_running_loop()
-        self._limits = limits
+        self._most_results = limits.buffered
+        self._most_bytes = limits.buffered_bytes
         self._maker = maker
         self._on_done = on_done
         self.results: deque[tuple[Result, int]] = deque()
@@ -126,10 +127,6 @@ class Batch:
         self.results.extend(zip(results, repeat(0), strict=False))
         self._notify()
 
-    def _is_full(self) -> bool:
-        limits = self._limits
-        return len(self.results) >= limits.buffered or self._result_bytes >= limits.buffered_bytes
-
     # --- from the workers
 
     def broke_off(self, error: BaseException) -> bool:
@@ -152,9 +149,10 @@ class Batch:
         """Put a result where the consumer finds it; hold the list back if too many are there."""
         if result.error is not None:
             _drop_traceback(result.error)
-        response = result.response
-        size = response.num_bytes if response is not None and response.body is not None else 0
-        self._result_bytes += size
+        response, size = result.response, 0
+        if response is not None and response.body is not None:
+            size = response.num_bytes
+            self._result_bytes += size
         self._outstanding -= 1
         self.results.append((result, size))
         self._notify()
@@ -203,7 +201,8 @@ class Batch:
         """Take the first result; there is one."""
         result, size = self.results.popleft()
         self._result_bytes -= size
-        self._make_room()
+        if self.lane.paused:
+            self._make_room()
         return result
 
     def take_some(self, most: int) -> list[Result]:
@@ -220,26 +219,26 @@ class Batch:
                 self._result_bytes -= size
                 most -= result.attempts > 0
                 taken.append(result)
-        self._make_room()
+        if self.lane.paused:
+            self._make_room()
         return taken
 
     def _make_room(self) -> None:
-        """Let the list go on if it was held back and hardly any results are left."""
-        if self.lane.paused and len(self.results) <= self._limits.buffered // 2 and not self._is_full():
+        """Let the list, which was held back, go on if hardly any results are left."""
+        if len(self.results) <= self._most_results // 2 and self._result_bytes < self._most_bytes:
             self._turns.frontier.resume(self.lane)
             self._turns.pump()
             self._window.wake()
 
     def _notify(self) -> None:
         """Hold the list back if too many results are there; wake who waits for one, or at last for the end."""
-        if self._is_full():
+        if len(self.results) >= self._most_results or self._result_bytes >= self._most_bytes:
             self._turns.frontier.pause(self.lane)
-        consumer = self._consumer
-        if consumer is not None:
-            self._consumer = None
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
             if not consumer.done():
                 consumer.set_result(None)
-        if self._outstanding == 0 and self.is_done and not self._done.is_set():
+        if self._outstanding == 0 and self._source_ended and not self._done.is_set():
             self._done.set()
             self._window.close()
             self._on_done(self)
