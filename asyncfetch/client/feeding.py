@@ -30,6 +30,7 @@ from asyncfetch.client.turns import Turns
 from asyncfetch.client.window import Window
 from asyncfetch.errors import InvalidURL
 from asyncfetch.result import Request
+from asyncfetch.url import Origin, Url
 
 if TYPE_CHECKING:
     from asyncfetch.client.batch import Batch
@@ -68,6 +69,7 @@ class Feeder:
         self._fetches: list[Fetch] = []  # of the entries that are being taken, what is to be queued
         self._away: list[Entry] = []  # and what is to wait on disk, for this host
         self._away_host = ""
+        self._open_origin: Origin | None = None  # of the last entry that is to be queued; the next may be alike
         self._task: asyncio.Task[None] | None = None
 
     async def feed(self, source: Source) -> None:
@@ -144,16 +146,17 @@ class Feeder:
             Exception: what the source raises. Those before it have been queued.
         """
         batch, lane, robots = self._batch, self._window.lane, self._turns.robots
+        before = self._count
         try:
             for entry in islice(entries, self._left):
                 if batch.stopping:
                     break
-                self._left -= 1
                 self._take(entry)
                 if robots is not None:  # it may refuse the entry as soon as it is queued
                     self._queue()
                 if lane.paused:  # by the results of entries that nothing was sent for
                     return True
+            self._left -= self._count - before
             return self._left <= 0
         finally:
             self._queue()
@@ -162,6 +165,7 @@ class Feeder:
     def _queue(self) -> None:
         """Queue what was made of the entries."""
         fetches, self._fetches = self._fetches, []
+        self._open_origin = None
         if fetches and not self._batch.stopping:
             self._batch.expect(len(fetches))
             self._window.add(fetches)
@@ -173,31 +177,48 @@ class Feeder:
             TypeError: it is neither a URL nor a Request.
             LocalError: entries cannot be kept; the list has been stopped.
         """
-        request = entry if type(entry) is Request else self._as_request(entry)
-        self._count += 1
-        index = request.index or self._count
-        window, turns = self._window, self._turns
+        self._count = index = self._count + 1
+        is_bare = False
         try:
-            url = locate(request)
-            host = url.origin.key
-            why = turns.unavailability(host) if turns.unavailable else None
-            is_next = why is None and not window.puts_away(host)
-            if is_next or not self._maker.is_plain(request):  # what it brings along is checked at once in any case
-                fetch = self._maker.make(window.lane, request, index, url, self._batch)
+            if type(entry) is str:
+                is_bare = True
+                request = Request(entry, index)
+                url = Url.parse(entry)
+            else:
+                request = entry if type(entry) is Request else self._as_request(entry)
+                index = request.index or index
+                url = locate(request)
+            if url.origin is self._open_origin or self._may_queue(request, index, url):
+                self._fetches.append(
+                    self._maker.make(self._window.lane, request, index, url, self._batch, is_bare=is_bare)
+                )
         except InvalidURL as error:
             self._batch.expect(1)
             self._batch.reject(request, index, error)
-            return
-        if is_next:
-            self._fetches.append(fetch)
-        elif why is None:
-            if host != self._away_host:
-                self._put_away()
-                self._away_host = host
-            self._away.append((request, index, monotonic()))
-        else:
+
+    def _may_queue(self, request: Request, index: int, url: Url) -> bool:
+        """Whether an entry is to be queued now, and others of its origin with it; if not, see to it here.
+
+        Raises:
+            InvalidURL: it cannot be fetched.
+            LocalError: as `_take`.
+        """
+        host = url.origin.key
+        why = self._turns.unavailability(host) if self._turns.unavailable else None
+        if why is None and not self._window.puts_away(host):
+            self._open_origin = url.origin
+            return True
+        if not self._maker.is_plain(request):  # what it brings along is checked at once in any case
+            self._maker.make(self._window.lane, request, index, url)
+        if why is not None:
             self._batch.expect(1)
             self._batch.refuse([(request, index, 0.0)], why)
+            return False
+        if host != self._away_host:
+            self._put_away()
+            self._away_host = host
+        self._away.append((request, index, monotonic()))
+        return False
 
     def _put_away(self) -> None:
         """Let the entries of one host that were set apart wait on disk.
@@ -211,7 +232,7 @@ class Feeder:
             self._window.put_away(self._away_host, away)
 
     def _as_request(self, entry: str | Request) -> Request:
-        request = Request(entry, self._count + 1) if isinstance(entry, str) else entry
+        request = Request(entry, self._count) if isinstance(entry, str) else entry
         if not isinstance(request, Request):
             raise TypeError(
                 f"an entry of the list is neither a str nor a Request, but of type {type(entry).__name__}"

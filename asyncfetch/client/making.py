@@ -44,7 +44,16 @@ class Maker:
         self._pool = pool
         self._follow = follow
 
-    def make(self, lane: Lane, request: Request, index: int, url: Url, batch: Batch | None = None) -> Fetch:
+    def make(
+        self,
+        lane: Lane,
+        request: Request,
+        index: int,
+        url: Url,
+        batch: Batch | None = None,
+        *,
+        is_bare: bool = False,
+    ) -> Fetch:
         """Check what a request brings along, and prepare its fetch.
 
         Args:
@@ -53,6 +62,7 @@ class Maker:
             index: its position, from 1.
             url: where it goes; see `locate`.
             batch: the list it belongs to, if any.
+            is_bare: it is known to bring nothing along.
 
         Raises:
             InvalidURL: it cannot be fetched.
@@ -74,7 +84,7 @@ class Maker:
             added=monotonic(),
             batch=batch,
         )
-        if not self.is_plain(request):
+        if hosts.are_special or not (is_bare or self.is_plain(request)):
             check_request(request)
             hosts.dress(fetch)
             self._pool.watch(fetch.timeouts)
@@ -82,11 +92,8 @@ class Maker:
 
     def is_plain(self, request: Request) -> bool:
         """Whether nothing is different for a request, nor can be for its host: then there is nothing to check."""
-        return (
-            request.headers is None
-            and request.timeouts is None
-            and request.max_time is None
-            and request.max_body is None
-            and request.sha256 is None
-            and not self._hosts.are_special
-        )
+        if request.headers is not None or request.timeouts is not None or request.max_time is not None:
+            return False
+        if request.max_body is not None or request.sha256 is not None:
+            return False
+        return not self._hosts.are_special
