@@ -30,7 +30,7 @@ from asyncfetch.streams.deadlines import Deadlines
 from asyncfetch.streams.descriptors import SHORTAGE
 from asyncfetch.streams.guard import Guard, permitted
 from asyncfetch.streams.resolver import AddrInfo, Resolver
-from asyncfetch.streams.sockets import let_go, watch_kernel
+from asyncfetch.streams.sockets import connect, let_go, watch_kernel
 from asyncfetch.streams.tls import LazyContext, describe_tls, translate_tls_error
 from asyncfetch.streams.wire import WireReader
 from asyncfetch.trace import Trace
@@ -302,7 +302,7 @@ class Dialler:
             raise
 
     async def _race(self, addresses: list[AddrInfo], loop: asyncio.AbstractEventLoop) -> socket.socket:
-        """Connect to the first address that answers (RFC 8305 section 5)."""
+        """Connect to the first address that answers (RFC 8305 section 5); a single one has nobody to race."""
         shortages: list[OSError] = []
 
         def make_socket(address: AddrInfo) -> socket.socket:
@@ -317,6 +317,8 @@ class Dialler:
                 raise
 
         try:
+            if len(addresses) == 1:
+                return await connect(make_socket(addresses[0]), addresses[0][4], loop)
             return await start_connection(
                 addresses,
                 happy_eyeballs_delay=self._stagger,

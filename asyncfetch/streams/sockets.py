@@ -1,4 +1,4 @@
-"""What event loops do not tell of a socket: what its kernel still holds, and who closes one that failed."""
+"""What event loops leave open about a socket: what its kernel still holds, and who closes one that failed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,27 @@ import socket
 import sys
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-__all__ = ["let_go", "watch_kernel"]
+__all__ = ["connect", "let_go", "watch_kernel"]
 
 _STEPS_TO_CLOSE = 20  # of the loop; some five are usual
+
+
+async def connect(sock: socket.socket, address: tuple[Any, ...], loop: asyncio.AbstractEventLoop) -> socket.socket:
+    """Connect a socket, and return it; an error closes it.
+
+    Raises:
+        OSError: nobody answers there.
+        RuntimeError: the same, as uvloop says some of it.
+    """
+    try:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 async def let_go(sock: socket.socket, loop: asyncio.AbstractEventLoop) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from asyncfetch.streams.sockets import let_go, watch_kernel
+import pytest
+
+from asyncfetch.streams.sockets import connect, let_go, watch_kernel
+from asyncfetch.testing import unused_port
 
 
 def test_what_nobody_has_read_is_seen() -> None:
@@ -36,3 +39,11 @@ async def test_a_socket_that_was_handed_over_is_the_loop_s_to_close() -> None:
     assert here.fileno() == -1
     with there:
         assert await asyncio.wait_for(loop.sock_recv(there, 1), 5) == b""
+
+
+async def test_a_socket_that_cannot_connect_is_closed() -> None:
+    """Whoever opened it has nothing left to do."""
+    sock = socket.socket()
+    with pytest.raises(ConnectionRefusedError):
+        await connect(sock, ("127.0.0.1", unused_port()), asyncio.get_running_loop())
+    assert sock.fileno() == -1
