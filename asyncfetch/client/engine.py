@@ -10,8 +10,8 @@ A rung that awaits costs something even if it does not wait: the plain case, a s
 from __future__ import annotations
 
 import contextlib
+import math
 import time
-from collections.abc import Awaitable
 from random import Random
 from time import monotonic
 
@@ -125,14 +125,19 @@ class Engine:
             fetch.attempts += 1
         connection: Connection | None = None
         try:
-            request, total_at = fetch.encode_request(), fetch.total_at()
+            request, method, timeouts = fetch.encode_request(), fetch.request.method, fetch.timeouts
+            total_at = math.inf if timeouts.total is None else fetch.began + timeouts.total - fetch.spent
             connection = self._pool.take_idle(fetch.url.origin) or await self._connect(fetch, total_at)
-            try:
-                exchange = await self._exchange(fetch, request, connection, total_at)
-            except StaleConnection:
-                connection = None
-                connection = await self._connect(fetch, total_at)
-                exchange = await self._exchange(fetch, request, connection, total_at)
+            exchange = None
+            while exchange is None:
+                fetch.ip = connection.ip
+                try:
+                    exchange = await Exchange.begin(
+                        self._pool, connection, self._parser, request, method, timeouts, total_at
+                    )
+                except StaleConnection:
+                    connection = None
+                    connection = await self._connect(fetch, total_at)
             opened = Opened(fetch, exchange, fetch.make_response(exchange), host)
             head = exchange.head
             is_plain = head.status < 300 and fetch.partial is None and WISHES not in head.noted
@@ -232,14 +237,6 @@ class Engine:
         fetch.attempts -= 1
         self._start_over(fetch, opened.host)
         self._turns.again(fetch, 0.0)
-
-    def _exchange(
-        self, fetch: Fetch, request: bytes, connection: Connection, total_at: float
-    ) -> Awaitable[Exchange]:
-        """Send the request over a connection, and wait for the head of the answer."""
-        fetch.ip = connection.ip
-        method, timeouts = fetch.request.method, fetch.timeouts
-        return Exchange.begin(self._pool, connection, self._parser, request, method, timeouts, total_at)
 
     async def _connect(self, fetch: Fetch, total_at: float) -> Connection:
         """Open a connection within the connect timeout and the total."""

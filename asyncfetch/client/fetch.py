@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import math
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -225,11 +224,6 @@ class Fetch(Turn, eq=False, kw_only=True):
     def latency(self, now: float) -> float:
         """Return how many seconds the head of the answer took from the request on, or 0 if that is not known."""
         return self.timings.ttfb or 0.0
-
-    def total_at(self) -> float:
-        """Say when its attempt must be over, by the loop's time; infinity for never."""
-        total = self.timeouts.total
-        return math.inf if total is None else self.began + total - self.spent
 
     def encode_request(self) -> bytes:
         """Encode the request to where it is going now: credentials only to whom they are meant for."""
