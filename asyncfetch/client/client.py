@@ -31,8 +31,8 @@ from asyncfetch.result import HeaderTypes, Method, Request, Response, Result
 from asyncfetch.scheduler import Frontier, Manners
 from asyncfetch.settings import Limits, Network, Politeness, Redirects, Retry, Timeouts, TLSSettings
 from asyncfetch.stats import Stats
-from asyncfetch.streams.connection import Dialler
 from asyncfetch.streams.decoding import ACCEPT_ENCODING
+from asyncfetch.streams.dialler import Dialler
 from asyncfetch.streams.guard import Guard, allow_all
 from asyncfetch.streams.pool import Pool
 from asyncfetch.streams.resolver import Resolver

@@ -16,7 +16,8 @@ from time import monotonic
 
 from asyncfetch.errors import Cancelled
 from asyncfetch.settings import Limits, Timeouts
-from asyncfetch.streams.connection import Connection, Dialler
+from asyncfetch.streams.connection import Connection
+from asyncfetch.streams.dialler import Dialler
 from asyncfetch.streams.wire import make_reads_cheap
 from asyncfetch.trace import Trace
 from asyncfetch.url import Origin

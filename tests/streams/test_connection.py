@@ -36,7 +36,8 @@ from asyncfetch.errors import (
 )
 from asyncfetch.settings import Network, Timeouts, TLSSettings
 from asyncfetch.streams.body import Body, open_body
-from asyncfetch.streams.connection import Connection, Dialler, OutOfDescriptors
+from asyncfetch.streams.connection import Connection, OutOfDescriptors
+from asyncfetch.streams.dialler import Dialler
 from asyncfetch.streams.guard import AddressGuard, Guard, allow_all
 from asyncfetch.streams.heads import Head, HeadParser
 from asyncfetch.streams.http1 import choose_framing, read_head

@@ -23,7 +23,7 @@ from asyncfetch.errors import (
     TotalTimeout,
 )
 from asyncfetch.settings import Limits, Network, Timeouts, TLSSettings
-from asyncfetch.streams.connection import Dialler
+from asyncfetch.streams.dialler import Dialler
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.guard import allow_all
 from asyncfetch.streams.heads import HeadParser

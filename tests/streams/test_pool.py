@@ -16,7 +16,8 @@ import pytest
 from asyncfetch.errors import Cancelled, ConnectRefused, HeadTimeout, IncompleteMessage
 from asyncfetch.settings import Limits, Network, Timeouts, TLSSettings
 from asyncfetch.streams import pool as pool_module
-from asyncfetch.streams.connection import Connection, Dialler
+from asyncfetch.streams.connection import Connection
+from asyncfetch.streams.dialler import Dialler
 from asyncfetch.streams.exchange import Exchange, StaleConnection
 from asyncfetch.streams.guard import allow_all
 from asyncfetch.streams.heads import HeadParser
