@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -53,8 +54,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Flatten a result; `path` and `sha256` are for whoever saved the body to fill in."""
         request, response, error = result.request, result.response, result.error
         url, times = redacted(request.url), result.timings.rounded()
-        ended = datetime.fromtimestamp(result.ended, UTC)
         if response is None:
+            ended = _common_moment(result.ended)
             record = cls(
                 v=1, n=result.index, url=url, ok=error is None, attempts=result.attempts, t=times, ts=ended
             )
@@ -75,7 +76,7 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
                 reused=response.reused,
                 attempts=result.attempts,
                 t=times,
-                ts=ended,
+                ts=datetime.fromtimestamp(result.ended, UTC),
             )
             if response.history:
                 record.final_url = response.url
@@ -90,6 +91,12 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 _RECORDED_AT_MOST = 8 * 1024  # bytes of a field; a line of results is no place for the 128 KiB that one may have
+
+
+@lru_cache(1)
+def _common_moment(seconds: float) -> datetime:
+    """Return the moment at which many entries of a host that was given up end together."""
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _note(response: Response) -> dict[bytes, list[bytes]]:
