@@ -5,7 +5,6 @@ runs its turns in the caller's own task (see `singles`), so that cancelling it n
 for each.
 
 Whoever frees a place sees that it is given out again: a worker takes its next turn, everybody else calls `pump`.
-Most often a worker's next turn simply has the places of the one before it.
 """
 
 from __future__ import annotations
@@ -49,8 +48,7 @@ class Turns:
         frontier: decides whose turn it is; `slow_down` is its.
         stats: counts what is in flight.
         single: the lane of single requests.
-        unavailable: of some of the hosts that were given up, until when, and why, by key: what is for them need not
-            be queued at all.
+        unavailable: of some hosts that were given up, until when and why, by key: nothing for them need be queued.
         starving: called whenever places are free and nothing may go: lists that could be read further.
         closed: the client is closing.
         robots: says what may be queued, where robots.txt is obeyed.
@@ -213,6 +211,8 @@ class Turns:
 
     def pump(self) -> None:
         """Give out every turn that can be given out now."""
+        if self.frontier.is_idle and not self.starving:
+            return
         while (fetch := self._take()) is not None:
             if fetch.waiter is not None:
                 self._give(fetch, fetch.waiter)
@@ -365,6 +365,8 @@ class Turns:
 
     def _take_own(self) -> Fetch | None:
         """Take the next turn for this worker; turns that belong to waiting callers are passed on to them."""
+        if self.frontier.is_idle and not self.starving:
+            return None
         while (fetch := self._take()) is not None:
             if fetch.waiter is None:
                 return fetch

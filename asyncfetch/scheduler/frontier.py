@@ -211,6 +211,11 @@ class Frontier(Generic[T]):
             self._lines.park(queue)
         return None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is queued that may go, and nothing waits for a time: `take` and `wake_at` give None."""
+        return self._lanes.first is None and self._waits.next_at == math.inf
+
     def begin(self, turn: T, now: float) -> bool:
         """Give a fresh turn its places at once if `add` and then `take` would give it out now, and say so.
 
@@ -222,10 +227,13 @@ class Frontier(Generic[T]):
         if now >= self._waits.next_at or self.in_flight >= self.total or self._pace is not None:
             return False
         host = self.host(turn.host)
-        if not host.may_go(now):
+        if host.is_special or not host.may_go(now):
             return False
+        host.in_flight += 1
+        self.in_flight += 1
+        turn.began = now
+        turn.load = host.in_flight
         lane.favours_called = True
-        self._occupy(turn, host, now)
         return True
 
     def pass_on(self, key: str, now: float) -> T | None:
@@ -323,24 +331,20 @@ class Frontier(Generic[T]):
     def _give(self, queue: Queue, host: QueuedHost, now: float) -> T:
         """Take the places for the first turn of a queue, and pass the turn on to the lane's next host."""
         turn: T = queue.pop()
+        host.in_flight += 1
+        self.in_flight += 1
+        turn.began = now
+        turn.load = host.in_flight
         queue.ring.first = queue.after
-        self._occupy(turn, host, now)
+        if host.is_special:
+            self._start(turn, host, now)
+        if self._pace is not None:
+            self._pace.start(now)
         if host.queues > 1 or host.called is not None:
             self._call_next(queue, host, now)
         if not (queue.fresh or queue.again):
             self._lines.remove(queue)
         return turn
-
-    def _occupy(self, turn: T, host: QueuedHost, now: float) -> None:
-        """Take the places for a turn that is queued nowhere."""
-        host.in_flight += 1
-        self.in_flight += 1
-        turn.began = now
-        turn.load = host.in_flight
-        if host.is_special:
-            self._start(turn, host, now)
-        if self._pace is not None:
-            self._pace.start(now)
 
     def _call_next(self, queue: Queue, host: QueuedHost, now: float) -> None:
         """Call the next queue of a contested host after one has had its turn."""

@@ -88,13 +88,18 @@ class Host:
         self.paused_until = 0.0
         self.state = HostState.OK
         self.reason = ""
+        self._pace = manners.make_pace()
+        self.is_special = self._pace is not None
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Know nothing of a host whose manners are those that it began with, and that is neutral."""
+        manners = self.manners
         self._streak = self._strikes = 0
         self._has_answered = False
         self._cut_at = -math.inf
         self._adapt: Adapt | None = None
         self._breaker: Breaker | None = None
-        self._pace = manners.make_pace()
-        self.is_special = self._pace is not None
         if manners.adapt and manners.most > FIRST_PLACES:
             self.limit = self.credit = self._granted = FIRST_PLACES
         else:

@@ -37,6 +37,7 @@ class Registry:
         self.manners = manners
         self._own = own
         self._slowed: dict[str, float] = {}
+        self._spare: QueuedHost | None = None
 
     def host(self, key: str) -> QueuedHost:
         """Return a host's state, of a new host if there is none yet."""
@@ -44,7 +45,7 @@ class Registry:
         if host is None:
             host = self._remembered.pop(key, None) if self._remembered else None
             if host is None:
-                host = QueuedHost(key, self._manners_of(key))
+                host = self._make(key)
             if self._slowed and key in self._slowed:
                 host.slow_down(self._slowed[key])
             self.known[key] = host
@@ -71,6 +72,17 @@ class Registry:
             self._remembered[host.key] = host
             if len(self._remembered) > _REMEMBERED_AT_MOST:
                 self._remembered.popitem(last=False)
+        elif self._own is None and not host.is_special:
+            self._spare = host
+
+    def _make(self, key: str) -> QueuedHost:
+        """Make a new host, of the one that was forgotten last if that comes again after each request."""
+        spare = self._spare
+        if spare is None or spare.key != key:
+            return QueuedHost(key, self._manners_of(key))
+        self._spare = None
+        spare.begin_anew()
+        return spare
 
     def _manners_of(self, key: str) -> Manners:
         settings = None if self._own is None else self._own(key)

@@ -97,16 +97,22 @@ class Pool:
 
     def take_idle(self, origin: Origin) -> Connection | None:
         """Return an idle connection to the origin if there is one, as `acquire` does, without a wait."""
-        last = self._last
-        if last is not None:
-            if last.origin.name != origin.name:
-                self._shelve(last)
-            elif last.is_quiet():
-                self._last = None
-                self._lend(last)
-                return last
-            else:
-                self._drop_idle(last)
+        connection = self._last
+        if connection is not None and connection.origin.name == origin.name and connection.is_quiet():
+            self._last = None
+        else:
+            connection = self._unshelve(origin)
+            if connection is None:
+                return None
+        connection.reader.on_surprise = None
+        if self._trace is not None:
+            self._trace.reusing(connection.ip)
+        return connection
+
+    def _unshelve(self, origin: Origin) -> Connection | None:
+        """Take a connection to the origin, if there is one that is alive, from among the others."""
+        if self._last is not None:
+            self._shelve(self._last)
         while waiting := self._idle.get(origin.name):
             connection = waiting.pop()  # the one that was used last is the likeliest to be alive
             if not waiting:
@@ -114,18 +120,10 @@ class Pool:
             del self._by_age[connection]
             if connection.is_quiet():
                 self._in_use.add(connection)
-                self._lend(connection)
                 return connection
             connection.reader.on_surprise = None
             connection.close()
         return None
-
-    def _lend(self, connection: Connection) -> None:
-        connection.reader.on_surprise = None
-        if self._trace is not None:
-            self._trace.reusing(connection.ip)
-        if self._timer is None:
-            self._arm()
 
     async def _open_new(self, origin: Origin, timeout: float) -> Connection:
         connection = await self._dialler.open(origin, timeout)
