@@ -86,15 +86,16 @@ class Connection(Deadlines):
         idle_since: the loop's time when the last one was.
         dns_time, connect_time, tls_time: seconds that opening took; None without that phase.
         is_lost: whether the socket is gone.
+        has_news: gives something true if its open socket has bytes, or an end, that not even the loop has read.
         on_lost, on_surprise: what its owner does when the socket goes, and when something comes while it is idle.
     """
 
     __slots__ = (
-        "_has_news",
         "_write",
         "_writer",
         "connect_time",
         "dns_time",
+        "has_news",
         "idle_since",
         "ip",
         "is_lost",
@@ -119,12 +120,12 @@ class Connection(Deadlines):
         self.on_surprise: Callable[[], None] | None = None
 
     def attach(self, writer: asyncio.StreamWriter, has_news: Callable[[], object]) -> None:
-        """Use this writer; `has_news` gives something true if its open socket has anything that nobody has read."""
+        """Use this writer, and what tells of news."""
         self._writer = writer
         self._write: Callable[[bytes], None] = (
             writer.transport.write
         )  # what `writer.write` does; one step less for each request
-        self._has_news = has_news
+        self.has_news = has_news
 
     def show(self, trace: Trace) -> None:
         """Let somebody see every byte."""
@@ -143,13 +144,6 @@ class Connection(Deadlines):
         self.on_surprise = None  # as in `WireProtocol.connection_lost`
         if self.on_lost is not None:
             self.on_lost(self)
-
-    def is_quiet(self) -> bool:
-        """Whether nothing has come that was not read, no end either: not even to this machine's kernel.
-
-        Another request may be sent on such a connection only: whatever is there would pass for its answer.
-        """
-        return not self.is_lost and self.reader.is_quiet() and not self._has_news()
 
     @property
     def ssl_object(self) -> ssl.SSLObject | None:

@@ -3,6 +3,9 @@
 The connection that was released last is held apart: most often the next request goes to the same origin, and then
 none of the books has to be changed.
 
+Whatever comes on a connection that nobody uses would pass for the answer to the next request on it. So it is closed
+when something comes, an end included (`on_surprise`), and before it is used again the kernel is asked as well.
+
 The pool also owns the sweep: one timer, a few times a second and only while there is something to watch, that asks
 every connection in use whether a deadline has passed and closes those that were idle for too long.
 """
@@ -98,7 +101,7 @@ class Pool:
     def take_idle(self, origin: Origin) -> Connection | None:
         """Return an idle connection to the origin if there is one, as `acquire` does, without a wait."""
         connection = self._last
-        if connection is not None and connection.origin.name == origin.name and connection.is_quiet():
+        if connection is not None and connection.origin.name == origin.name and not connection.has_news():
             self._last = None
         else:
             connection = self._unshelve(origin)
@@ -118,7 +121,7 @@ class Pool:
             if not waiting:
                 del self._idle[origin.name]
             del self._by_age[connection]
-            if connection.is_quiet():
+            if not connection.has_news():
                 self._in_use.add(connection)
                 return connection
             connection.reader.on_surprise = None
