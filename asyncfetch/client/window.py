@@ -34,7 +34,7 @@ from asyncfetch.settings import Limits
 
 __all__ = ["Window"]
 
-_FED_AT_ONCE = 64  # entries; then everybody else has a go
+_FED_AT_LEAST, _FED_AT_MOST = 64, 512  # entries at once, if there is room; then everybody else has a go
 _FED_AT_ONCE_AHEAD = 32  # the same when reading on is of no use to the requests in flight
 _AT_HAND = 8  # entries of a host that stay in memory while others of it are on disk
 _ENDED_AT_ONCE = 100  # entries of a host that was given up, at most; half of the results that may wait
@@ -76,7 +76,9 @@ class Window:
         self._loop = asyncio.get_running_loop()
         self._feeder: asyncio.Future[None] | None = None
         self._ended_at_once = max(1, min(_ENDED_AT_ONCE, limits.buffered // 2))
-        self._least_room = max(1, min(_FED_AT_ONCE, limits.queued // 2))
+        # more than workers can take in one step of the loop: those who find nothing cost twice as much
+        self._fed_at_once = max(_FED_AT_LEAST, min(2 * limits.total, _FED_AT_MOST))
+        self._least_room = max(1, min(self._fed_at_once, limits.queued // 2))
         self._backlog: Backlog | None = None
         self._may_overflow = limits.overflow > 0
         self._added = 0
@@ -119,7 +121,7 @@ class Window:
         if room <= 0:
             return max(1, min(room + self._queued, _FED_AT_ONCE_AHEAD))
         is_ahead = not (self._backlog is None or self._backlog.is_empty)
-        return min(room, _FED_AT_ONCE_AHEAD if is_ahead else _FED_AT_ONCE)
+        return min(room, _FED_AT_ONCE_AHEAD if is_ahead else self._fed_at_once)
 
     def must_wait(self) -> bool:
         """Whether nothing more should be read now."""
